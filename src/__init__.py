@@ -1,0 +1,1 @@
+"""A port of the 2018 InsightFace training scripts to MXNet 1.9.1."""

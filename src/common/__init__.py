@@ -1,0 +1,1 @@
+"""What several commands need: records, checkpoints, devices, the face template."""

@@ -1,0 +1,28 @@
+"""The error for what a user can mend, and how a command ends on it."""
+
+import logging
+import sys
+
+
+class InputError(ValueError):
+    """Wrong input; the message says what was expected, what was found, and how to mend it."""
+
+
+def run_command(main):
+    """Runs a command's `main` and exits: status 2 and one line, without traceback, on wrong input.
+
+    Parameters
+    ----------
+    main : callable
+        Takes no argument (it reads `sys.argv`) and returns None or an exit status.
+    """
+    try:
+        status = main()
+    except (InputError, FileNotFoundError, NotADirectoryError, PermissionError) as error:
+        logging.getLogger(__name__).debug("the error came from here", exc_info=True)
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to go on", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(status)

@@ -1,0 +1,1 @@
+"""Face verification: accuracy, validation rate, report."""

@@ -1,0 +1,1 @@
+"""The networks, one module a family, each with `get_symbol`."""

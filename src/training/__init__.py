@@ -1,0 +1,1 @@
+"""What both training commands share: networks, losses, callbacks, the fit loop."""
