@@ -1,0 +1,42 @@
+# Variables and helpers of all recipes; sourced by each. Every variable can be set from outside.
+
+. "$(dirname "${BASH_SOURCE[0]}")/install.sh"
+
+# --- where things lie
+WORK=${WORK:-$repository/work}                     # everything that the recipes write
+PHOTOS=${PHOTOS:-$WORK/photos}                     # <person>/<photo>, any format and name
+PHOTOS_JPG=${PHOTOS_JPG:-$WORK/photos_jpg}         # step 1: <person>/<n>.jpg
+ALIGNED=${ALIGNED:-$WORK/aligned}                  # step 2: <person>/<n>.jpg, 112×112, and lst
+LIST=${LIST:-$WORK/all.lst}                        # step 3
+PARTS=${PARTS:-2}                                  # step 4: sets that the people are dealt into
+PAIRS=${PAIRS:-$WORK/heldout.txt}                  # step 4: pairs of people kept out of training
+DATA_DIR=${DATA_DIR:-$WORK/merged}                 # step 7: train.rec .idx property, *.bin
+MODELS=${MODELS:-$WORK/models}                     # steps 8 to 11: one folder a run
+
+# --- how the work is done
+SEED=${SEED:-0}
+TARGET=${TARGET:-heldout}                          # verification sets, without .bin
+HELDOUT_PEOPLE=${HELDOUT_PEOPLE:-0.1}              # share of the people kept for verification
+
+export PATH=$VENV/bin:$PATH
+
+# --dry-run among a recipe's arguments: print the commands, run nothing. All other arguments are
+# handed to the command as they are and win over the recipe's own.
+DRY_RUN=${DRY_RUN:-0}
+more=()
+for argument in "$@"; do
+    if [ "$argument" = --dry-run ]; then DRY_RUN=1; else more+=("$argument"); fi
+done
+set -- ${more[@]+"${more[@]}"}
+export WORK DRY_RUN
+
+# run COMMAND …: prints the command, adds it to $WORK/commands.txt, and runs it.
+run() {
+    local line
+    line=$(printf '%q ' "$@")
+    printf '$ %s\n' "$line" >&2
+    [ "$DRY_RUN" = 1 ] && return
+    mkdir -p "$WORK"
+    printf '%s\n' "$line" >>"$WORK/commands.txt"
+    "$@"
+}
