@@ -54,8 +54,8 @@ def read_bin(path):
             issame = [bool(item) for item in _plain_list(issame, "list of pairs")]
         except _BROKEN as error:
             raise InputError(
-                f"{path} is not a verification set, a pickle of (encoded images, issame) that holds "
-                f"only plain data: {error or type(error).__name__}"
+                f"{path} is not a verification set, a pickle of (encoded images, issame) with only "
+                f"plain data: {str(error) or type(error).__name__}"
             ) from None
     if not issame or len(images) != 2 * len(issame):
         raise InputError(
