@@ -32,11 +32,31 @@ export WORK DRY_RUN
 
 # run COMMAND …: prints the command, adds it to $WORK/commands.txt, and runs it.
 run() {
-    local line
-    line=$(printf '%q ' "$@")
+    local word line=
+    for word in "$@"; do
+        [[ $word =~ ^[[:alnum:]_./,:=+-]+$ ]] || word=${word@Q}
+        line="$line $word"
+    done
+    line=${line# }
     printf '$ %s\n' "$line" >&2
     [ "$DRY_RUN" = 1 ] && return
     mkdir -p "$WORK"
     printf '%s\n' "$line" >>"$WORK/commands.txt"
     "$@"
+}
+
+# newest_checkpoint NAME PREFIX: sets the variable NAME, if it is empty, to the newest `PREFIX,epoch`
+# (to `PREFIX,1` in a dry run where there is none yet).
+newest_checkpoint() {
+    local newest
+    [ -n "${!1:-}" ] && return
+    newest=$(ls "$2"-*.params 2>/dev/null | sort | tail -n 1) || true
+    if [ -n "$newest" ]; then
+        newest=${newest##*-}
+        printf -v "$1" '%s,%d' "$2" "$((10#${newest%.params}))"
+    elif [ "$DRY_RUN" = 1 ]; then
+        printf -v "$1" '%s,1' "$2"
+    else
+        die "no checkpoint $2-*.params: run the step before, or set $1=prefix,epoch"
+    fi
 }

@@ -8,6 +8,22 @@ class InputError(ValueError):
     """Wrong input; the message says what was expected, what was found, and how to mend it."""
 
 
+def show_input_errors():
+    """From here on an uncaught `InputError` ends the program with its one line, no traceback.
+
+    For what fails while modules are being imported, before a command can catch it.
+    """
+    show_others = sys.excepthook
+
+    def show(kind, error, trace):
+        if issubclass(kind, InputError):
+            print(f"error: {error}", file=sys.stderr)
+        else:
+            show_others(kind, error, trace)
+
+    sys.excepthook = show
+
+
 def run_command(main):
     """Runs a command's `main` and exits: status 2 and one line, without traceback, on wrong input.
 

@@ -17,7 +17,7 @@ import warnings
 
 import numpy as np
 
-from src.common.errors import InputError
+from src.common.errors import InputError, show_input_errors
 
 CPU_INSTALL = "pip install -e '.[cpu]'"
 GPU_INSTALL = "pip install -e '.[cu112]'"
@@ -104,4 +104,8 @@ def import_mxnet():
     return mxnet
 
 
-mx = import_mxnet()
+try:
+    mx = import_mxnet()
+except InputError:
+    show_input_errors()
+    raise

@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Step 1: photos of any format and name become RGB .jpg with ASCII names.
+#   PHOTOS/<person>/<photo>  →  PHOTOS_JPG/<person>/<n>.jpg  and a table old → new
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+
+run python -u -m src.data.rename_photos --input-dir "$PHOTOS" --output-dir "$PHOTOS_JPG" "$@"

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Step 8, the note's first network: ResNet-50 with the CosineFace loss.
+#   DATA_DIR  →  MODELS/r50-cosineface/model-*.params
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+
+run python -u -m src.train_softmax --data-dir "$DATA_DIR" --prefix "$MODELS/r50-cosineface/model" \
+    --network r50 --loss-type 2 --margin-m 0.35 \
+    --target "$TARGET" --log-file "$MODELS/r50-cosineface/train.log" "$@"

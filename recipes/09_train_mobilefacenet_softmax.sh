@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Step 9, the note's second network, first stage: MobileFaceNet with a plain softmax.
+#   DATA_DIR  →  MODELS/y1-softmax/model-*.params
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+
+run python -u -m src.train_softmax --data-dir "$DATA_DIR" --prefix "$MODELS/y1-softmax/model" \
+    --network y1 --loss-type 0 \
+    --emb-size 128 --fc7-wd-mult 10.0 --wd 0.00004 --version-output GNAP --ckpt 2 \
+    --lr-steps 100000,140000,160000 \
+    --target "$TARGET" --log-file "$MODELS/y1-softmax/train.log" "$@"

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Step 10, second stage: the ArcFace loss, continued from a checkpoint of the first.
+#   DATA_DIR, PRETRAINED=prefix,epoch  →  MODELS/y1-arcface/model-*.params
+# PRETRAINED defaults to the newest checkpoint of stage one, if there is one.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+
+newest_checkpoint PRETRAINED "$MODELS/y1-softmax/model"
+run python -u -m src.train_softmax --data-dir "$DATA_DIR" --prefix "$MODELS/y1-arcface/model" \
+    --network y1 --loss-type 4 \
+    --emb-size 128 --fc7-wd-mult 10.0 --wd 0.00004 --version-output GNAP --ckpt 2 \
+    --lr-steps 100000,140000,160000 --pretrained "$PRETRAINED" \
+    --target "$TARGET" --log-file "$MODELS/y1-arcface/train.log" "$@"

@@ -1,0 +1,49 @@
+import subprocess
+import sys
+
+import pytest
+
+from src.common.errors import InputError, run_command
+
+
+def raising(error):
+    def main():
+        raise error
+
+    return main
+
+
+def test_wrong_input_ends_with_one_line_and_status_2(capsys):
+    with pytest.raises(SystemExit) as caught:
+        run_command(raising(InputError("train.lst line 3: no label; add one")))
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == "error: train.lst line 3: no label; add one\n"
+
+
+def test_a_missing_file_is_the_users_matter_too(capsys):
+    with pytest.raises(SystemExit) as caught:
+        run_command(raising(FileNotFoundError("x/property: not there")))
+    assert caught.value.code == 2
+    assert "x/property" in capsys.readouterr().err
+
+
+def test_a_fault_of_ours_keeps_its_traceback():
+    with pytest.raises(ValueError, match="ours"):
+        run_command(raising(ValueError("ours")))
+
+
+def test_success_has_the_status_of_main():
+    with pytest.raises(SystemExit) as caught:
+        run_command(lambda: None)
+    assert caught.value.code is None
+
+
+def test_during_imports_one_line_replaces_the_traceback():
+    script = (
+        "from src.common.errors import InputError, show_input_errors\n"
+        "show_input_errors()\n"
+        "raise InputError('no MXNet; install it')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == "error: no MXNet; install it\n"

@@ -1,0 +1,52 @@
+import sys
+
+import numpy as np
+import pytest
+
+from src.common import mxnet_backend
+from src.common.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("message", "remedy"),
+    [
+        ("libcuda.so.1: cannot open shared object file", "no NVIDIA driver"),
+        ("libquadmath.so.0: cannot open shared object file", "apt-get install libquadmath0"),
+        ("libcudnn.so.8: cannot open shared object file", r"pip install -e '.\[cu112\]'"),
+    ],
+)
+def test_a_library_that_is_missing_is_named_with_its_remedy(monkeypatch, message, remedy):
+    class Loader:
+        @staticmethod
+        def find_spec(name, path=None, target=None):
+            if name == "mxnet":
+                raise OSError(message)
+
+    monkeypatch.delitem(sys.modules, "mxnet")
+    monkeypatch.setattr(sys, "meta_path", [Loader, *sys.meta_path])
+    with pytest.raises(InputError, match=remedy):
+        mxnet_backend.import_mxnet()
+
+
+def test_a_machine_without_mxnet_is_told_both_ways_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mxnet", None)
+    with pytest.raises(InputError, match="not installed"):
+        mxnet_backend.import_mxnet()
+
+
+def test_cuda_libraries_are_loaded_from_site_packages(monkeypatch, tmp_path):
+    folder = tmp_path / "nvidia" / "cudnn" / "lib"
+    folder.mkdir(parents=True)
+    (folder / "libcudnn.so.8").write_bytes(b"")
+    (tmp_path / "nvidia" / "cublas" / "lib").mkdir(parents=True)
+    (tmp_path / "nvidia" / "cublas" / "lib" / "libcublas.so.11").write_bytes(b"")
+    loaded = []
+    monkeypatch.setattr(mxnet_backend.ctypes, "CDLL", lambda path, mode: loaded.append(path))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert mxnet_backend.preload_cuda_libraries() == loaded
+    assert [path.rsplit("/", 1)[1] for path in loaded] == ["libcublas.so.11", "libcudnn.so.8"]
+
+
+def test_mxnet_runs_with_this_numpy():
+    assert mxnet_backend.mx.nd.ones((2, 3)).asnumpy().sum() == 6
+    assert np.dtype(np.float32).itemsize == 4
