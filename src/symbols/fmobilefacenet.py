@@ -1,0 +1,82 @@
+"""MobileFaceNet (Chen et al., arXiv 1804.07573), as trained in 2018: twice the paper's channels."""
+
+from src.common.errors import InputError
+from src.common.mxnet_backend import mx
+from src.symbols.symbol_utils import (
+    activated_convolution,
+    get_fc1,
+    linear_convolution,
+    scaled_pixels,
+)
+
+OUTPUTS = ("GNAP", "GDC")
+
+
+def bottleneck(data, num_filter, num_group, stride, name, bn_mom):
+    """Inverted residual without its shortcut (MobileNetV2, arXiv 1801.04381, fig. 3).
+
+    (N, C, H, W) -> (N, num_filter, H/stride, W/stride), num_group channels wide in between.
+    """
+    body = activated_convolution(data, num_group, f"{name}_conv_sep", bn_mom=bn_mom)
+    body = activated_convolution(
+        body,
+        num_group,
+        f"{name}_conv_dw",
+        kernel=3,
+        stride=stride,
+        pad=1,
+        num_group=num_group,
+        bn_mom=bn_mom,
+    )
+    return linear_convolution(body, num_filter, f"{name}_conv_proj", bn_mom=bn_mom)
+
+
+def residuals(data, blocks, num_filter, num_group, name, bn_mom):
+    """`blocks` bottlenecks of stride 1, each with its shortcut; keeps the shape of data."""
+    for block in range(blocks):
+        data = bottleneck(data, num_filter, num_group, 1, f"{name}_block{block}", bn_mom) + data
+    return data
+
+
+def get_symbol(num_classes, num_layers=1, version_output="GNAP", bn_mom=0.9, **unused):
+    """MobileFaceNet up to its embedding, a symbol of shape (N, num_classes) named fc1.
+
+    Parameters
+    ----------
+    num_classes : int
+        The embedding size.
+    num_layers : int
+        2018: y1, y2, … are the same network.
+    version_output : {'GNAP', 'GDC'}
+    unused
+        The other networks' versions, which this one does not have.
+
+    Raises
+    ------
+    InputError
+        For any other head: the network ends in no other, as in 2018.
+    """
+    if version_output not in OUTPUTS:
+        raise InputError(
+            f"--version-output {version_output}: a y network needs --version-output "
+            f"{' or '.join(OUTPUTS)}"
+        )
+    # (N, 3, 112, 112)
+    body = scaled_pixels(mx.sym.var("data"))
+    # (N, 64, 56, 56)
+    body = activated_convolution(body, 64, "conv_1", kernel=3, stride=2, pad=1, bn_mom=bn_mom)
+    body = activated_convolution(
+        body, 64, "conv_2_dw", kernel=3, pad=1, num_group=64, bn_mom=bn_mom
+    )
+    # (N, 64, 28, 28)
+    body = bottleneck(body, 64, 128, 2, "dconv_23", bn_mom)
+    body = residuals(body, 4, 64, 128, "res_3", bn_mom)
+    # (N, 128, 14, 14)
+    body = bottleneck(body, 128, 256, 2, "dconv_34", bn_mom)
+    body = residuals(body, 6, 128, 256, "res_4", bn_mom)
+    # (N, 128, 7, 7)
+    body = bottleneck(body, 128, 512, 2, "dconv_45", bn_mom)
+    body = residuals(body, 2, 128, 256, "res_5", bn_mom)
+    # (N, 512, 7, 7)
+    body = activated_convolution(body, 512, "conv_6sep", bn_mom=bn_mom)
+    return get_fc1(body, num_classes, version_output, bn_mom)
