@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Step 10, second stage: the ArcFace loss, continued from a checkpoint of the first.
 #   DATA_DIR, PRETRAINED=prefix,epoch  →  MODELS/y1-arcface/model-*.params
-# PRETRAINED defaults to the newest checkpoint of stage one, if there is one.
+# PRETRAINED defaults to the newest checkpoint of step 9; PRETRAINED=none starts from nothing.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
 newest_checkpoint PRETRAINED "$MODELS/y1-softmax/model"
+[ "$PRETRAINED" != none ] || PRETRAINED=
 run python -u -m src.train_softmax --data-dir "$DATA_DIR" --prefix "$MODELS/y1-arcface/model" \
     --network y1 --loss-type 4 \
     --emb-size 128 --fc7-wd-mult 10.0 --wd 0.00004 --version-output GNAP --ckpt 2 \

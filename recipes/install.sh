@@ -52,15 +52,15 @@ mend_opencv() {
     "$VENV/bin/python" -c 'import cv2' || die "import cv2 still fails"
 }
 
+# What is installed already, as written by install_package; nothing if setup.py has changed since.
+installed_extras() { cat "$VENV/installed-$(cksum <"$repository/setup.py" | cut -d' ' -f1)" 2>/dev/null || true; }
+
 install_package() {
-    local extras python made
-    extras=${EXTRAS:-$(default_extras)}
-    case ",$extras," in
-        *,dev,*) ;;
-        *) [ "${WITH_TESTS:-0}" = 1 ] && extras=$extras,dev ;;
-    esac
-    made=$VENV/installed-$(printf '%s' "$extras" | tr ',' '-')-$(cksum <"$repository/setup.py" | cut -d' ' -f1)
-    [ -e "$made" ] && return
+    local extras installed python
+    installed=$(installed_extras)
+    extras=${EXTRAS:-${installed:-$(default_extras)}}
+    if [ "${WITH_TESTS:-0}" = 1 ] && [[ ,$extras, != *,dev,* ]]; then extras=$extras,dev; fi
+    [ "$extras" != "$installed" ] || return 0
     python=$(find_python) || exit 1
     say "installing into $VENV with $("$python" --version 2>&1) [$extras]"
     [ -x "$VENV/bin/python" ] || "$python" -m venv "$VENV"
@@ -69,7 +69,8 @@ install_package() {
     mend_opencv
     "$VENV/bin/python" -c 'from src.common.mxnet_backend import mx; mx.nd.ones(1).asnumpy()' ||
         die "MXNet does not start; the line above says why"
-    touch "$made"
+    rm -f "$VENV"/installed-*
+    printf '%s' "$extras" >"$VENV/installed-$(cksum <"$repository/setup.py" | cut -d' ' -f1)"
 }
 
 install_package

@@ -1,0 +1,68 @@
+"""Every command that README shows is one that exists and takes these arguments."""
+
+import importlib
+import os
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+OTHER_PROGRAMS = {"git", "pip", "cd", "export", "apt-get", "tensorboard", "mkdir"}
+
+
+def shown_commands():
+    """The commands in README's bash blocks, as lists of words without redirections."""
+    with open(os.path.join(REPOSITORY, "README.md"), encoding="utf-8") as file:
+        text = file.read()
+    for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            for command in re.split(r"&&|\||;", line):
+                words = shlex.split(command, comments=True)
+                while words and re.match(r"\w+=", words[0]):
+                    words = words[1:]
+                if ">" in words:
+                    words = words[: words.index(">")]
+                if words and words[0] != "tee":
+                    yield words
+
+
+def module_of(words):
+    """(module, arguments) of a python command, run with -m or as a 2018 script."""
+    words = [word for word in words[1:] if word != "-u"]
+    if words[0] == "-m":
+        return words[1], words[2:]
+    for folder in ("src", "src/data", "src/align", "src/eval", "recipes", "benchmarks", ""):
+        if os.path.exists(os.path.join(REPOSITORY, folder, words[0])):
+            path = os.path.join(folder, words[0])
+            return path[:-3].replace("/", "."), words[1:]
+    raise AssertionError(f"README runs {words[0]}, which is nowhere")
+
+
+COMMANDS = [pytest.param(words, id=" ".join(words)[:80]) for words in shown_commands()]
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_the_command_can_be_run(words, tmp_path):
+    if words[0] in OTHER_PROGRAMS:
+        return
+    if words[0] == "bash":
+        script = os.path.join(REPOSITORY, words[1])
+        assert os.path.exists(script), f"README runs {words[1]}, which is not there"
+        if re.match(r"recipes/\d\d_", words[1]):
+            environment = {**os.environ, "WORK": str(tmp_path), "VENV": sys.prefix}
+            subprocess.run(["bash", script, "--dry-run"], env=environment, check=True)
+        return
+    assert words[0].startswith("python"), f"README runs {words[0]}: what is it?"
+    module, arguments = module_of(words)
+    if module.startswith("src."):
+        importlib.import_module(module).parse_args(arguments)
+    elif module != "pytest":
+        path = os.path.join(REPOSITORY, module.replace(".", "/") + ".py")
+        subprocess.run([sys.executable, path, "--help"], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_readme_shows_commands():
+    assert len(COMMANDS) > 15

@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+
+from src.common.errors import InputError
+from src.common.face_image import load_property
+from src.data.hold_out import choose_heldout, main, make_pairs
+
+
+def write_list(path, photos_of_each):
+    lines = [
+        f"1\tfaces/p{label}/{number}.jpg\t{label}\n"
+        for label, count in enumerate(photos_of_each)
+        for number in range(count)
+    ]
+    path.write_text("".join(lines))
+    return path
+
+
+def read_pairs(path):
+    return [line.split("\t") for line in path.read_text().splitlines()]
+
+
+def test_people_are_either_trained_on_or_verified_with(tmp_path, capsys):
+    source = write_list(tmp_path / "all.lst", [5, 4, 3, 6, 2, 7, 5, 4])
+    pairs_path = tmp_path / "heldout.txt"
+    main([str(source), "--output", str(tmp_path), "--pairs", str(pairs_path), "--people", "0.25",
+          "--parts", "2", "--seed", "3"])  # fmt: skip
+    trained = {}
+    for part in (1, 2):
+        folder = tmp_path / f"part_{part}"
+        rows = [line.split("\t") for line in (folder / "train.lst").read_text().splitlines()]
+        labels = [int(label) for _, _, label in rows]
+        assert labels == sorted(labels)
+        assert set(labels) == set(range(load_property(str(folder)).num_classes))
+        for _, path, _ in rows:
+            trained.setdefault(path.split("/")[1], []).append(path)
+    verified = {path.split("/")[1] for row in read_pairs(pairs_path) for path in row[:2]}
+    assert len(verified) == 2
+    assert verified.isdisjoint(trained)
+    assert len(verified) + len(trained) == 8
+    assert sum(len(paths) for paths in trained.values()) == 36 - sum(
+        [5, 4, 3, 6, 2, 7, 5, 4][int(person[1:])] for person in verified
+    )
+    assert "2 people" in capsys.readouterr().out
+
+
+def test_the_seed_repeats_the_choice(tmp_path):
+    source = write_list(tmp_path / "all.lst", [4] * 10)
+    texts = []
+    for run in ("a", "b"):
+        pairs_path = tmp_path / f"{run}.txt"
+        main([str(source), "--output", str(tmp_path / run), "--pairs", str(pairs_path),
+              "--seed", "7"])  # fmt: skip
+        texts.append(pairs_path.read_text())
+    assert texts[0] == texts[1]
+
+
+def test_every_fold_of_two_holds_both_kinds_and_no_pair_comes_twice():
+    people = {label: [f"{label}/{number}" for number in range(6)] for label in range(4)}
+    pairs = make_pairs(people, [0, 1, 2, 3], 40, np.random.RandomState(0))
+    assert len(pairs) == 80
+    assert [same for _, _, same in pairs] == [True, False] * 40
+    assert len({frozenset(pair[:2]) for pair in pairs}) == 80
+    for first, second, same in pairs:
+        assert (first.split("/")[0] == second.split("/")[0]) == same
+
+
+def test_a_person_with_one_photo_is_never_held_out():
+    people = {label: ["a"] * (1 if label < 8 else 2) for label in range(11)}
+    for seed in range(20):
+        chosen = choose_heldout(people, 0.1, np.random.RandomState(seed))
+        assert len(chosen) == 2
+        assert min(chosen) >= 8
+
+
+def test_too_few_people_are_refused_with_the_numbers(tmp_path):
+    source = write_list(tmp_path / "all.lst", [3, 3, 3])
+    with pytest.raises(InputError, match="3 people, 3 of them"):
+        main([str(source), "--output", str(tmp_path), "--pairs", str(tmp_path / "p.txt")])
+    assert not (tmp_path / "p.txt").exists()
+
+
+def test_an_unaligned_line_is_named(tmp_path):
+    source = tmp_path / "all.lst"
+    source.write_text("1\ta.jpg\t0\n0\tb.jpg\t1\t1\t1\t50\t50\n")
+    with pytest.raises(InputError, match="line 2 is an unaligned photo"):
+        main([str(source), "--output", str(tmp_path), "--pairs", str(tmp_path / "p.txt")])

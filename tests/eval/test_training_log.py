@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+
+from src.eval.training_log import read_training_log
+
+LOG = """gpu num: 1
+INFO:root:Epoch[0] Batch [20]\tSpeed: 990.78 samples/sec\tacc=0.002976\tlossvalue=40.5
+INFO:root:Epoch[0] Batch [40]\tSpeed: 1074.50 samples/sec\tacc=0.000684\tlossvalue=3.9e+01
+lr-batch-epoch: 0.1 999 0
+[lfw][2000]XNorm: 11.25
+[lfw][2000]Accuracy-Flip: 0.99483+-0.00418
+INFO:root:Epoch[1] Batch [20]\tSpeed: 1.50 samples/sec\tacc=0.5\tlossvalue=nan
+[agedb_30][4000]Accuracy-Flip: 0.96000+-0.01
+"""
+
+
+def test_a_log_is_read_by_batch(tmp_path):
+    path = tmp_path / "train.log"
+    path.write_text(LOG)
+    log = read_training_log(path)
+    np.testing.assert_array_equal(log.speed[0], [20, 40, 60])
+    np.testing.assert_array_equal(log.speed[1], [990.78, 1074.5, 1.5])
+    np.testing.assert_array_equal(log.metrics["acc"][1], [0.002976, 0.000684, 0.5])
+    np.testing.assert_array_equal(log.metrics["lossvalue"][1], [40.5, 39.0, np.nan])
+    np.testing.assert_array_equal(log.verification["lfw"], [[2000], [0.99483]])
+    np.testing.assert_array_equal(log.verification["agedb_30"], [[4000], [0.96]])
+
+
+def test_a_log_of_something_else_is_empty(tmp_path):
+    path = tmp_path / "train.log"
+    path.write_text("nothing\n")
+    log = read_training_log(path)
+    assert len(log.speed[0]) == 0
+    assert not log.metrics
+    assert not log.verification
+
+
+def test_the_published_log_of_2018_is_read(shared):
+    log = read_training_log(shared / "pretrained" / "model-y1-test2" / "train.log")
+    assert len(log.speed[0]) > 1000
+    assert max(log.verification["lfw"][1]) == pytest.approx(0.995)

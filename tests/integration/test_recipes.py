@@ -1,0 +1,135 @@
+"""Every recipe runs, with small settings, one after the other on a few varied photographs."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance
+from skimage import data
+
+PEOPLE, PHOTOS = 5, 6
+
+
+def make_photos(folder):
+    """A tree of `PEOPLE` people: one public photograph in different light, each person a tint."""
+    random = np.random.RandomState(0)
+    face = Image.fromarray(data.astronaut()).crop((100, 0, 350, 250))
+    for person in range(PEOPLE):
+        os.makedirs(folder / f"人 {person}")
+        tint = 1 - 0.6 * random.rand(3)
+        for number in range(PHOTOS):
+            angle = random.uniform(-8, 8)
+            photo = ImageEnhance.Brightness(face.rotate(angle)).enhance(random.uniform(0.7, 1.2))
+            photo = Image.fromarray((np.asarray(photo) * tint).astype(np.uint8))
+            photo.save(folder / f"人 {person}" / f"photo {number}.png")
+    (folder / "人 0" / "notes.txt").write_text("no photo")
+
+
+@pytest.fixture(scope="module")
+def run_recipe(repository, tmp_path_factory):
+    work = tmp_path_factory.mktemp("recipes")
+    make_photos(work / "photos")
+    variables = {
+        "WORK": str(work),
+        "VENV": sys.prefix,
+        "HELDOUT_PEOPLE": "0.4",
+        "OMP_NUM_THREADS": "1",
+    }
+
+    def run(name, *arguments, **more):
+        script = repository / "recipes" / name
+        environment = {**os.environ, **variables, **more}
+        return subprocess.run(
+            ["bash", str(script), *arguments], env=environment, capture_output=True, text=True
+        )
+
+    run.work = work
+    return run
+
+
+def succeed(done):
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+SHORT = ("--max-steps", "2", "--ckpt", "2", "--seed", "1")
+CLASSES = ("--per-batch-size", "8", *SHORT)
+TRIPLETS = (
+    "--per-batch-size", "6", "--images-per-identity", "2", "--triplet-bag-size", "12",
+    "--triplet-alpha", "2", *SHORT,
+)  # fmt: skip
+
+STEPS = [
+    ("01_rename.sh", (), "photos_jpg"),
+    ("02_align.sh", ("--num-workers", "1"), "aligned/lst"),
+    ("03_list.sh", (), "all.lst"),
+    ("04_hold_out.sh", (), "part_2/train.lst"),
+    ("05_pack.sh", (), "part_2/train.rec"),
+    ("06_merge.sh", (), "merged/train.rec"),
+    ("07_pack_pairs.sh", (), "merged/heldout.bin"),
+    ("08_train_r50_cosineface.sh", ("--network", "r18", *CLASSES), "models/r50-cosineface"),
+    ("09_train_mobilefacenet_softmax.sh", CLASSES, "models/y1-softmax"),
+    ("10_train_mobilefacenet_arcface.sh", CLASSES, "models/y1-arcface"),
+    ("11_train_triplet.sh", TRIPLETS, "models/y1-triplet"),
+    ("12_verify.sh", ("--nfolds", "2"), "results.json"),
+    ("13_report.sh", (), "report.html"),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "output"), STEPS, ids=[step[0] for step in STEPS])
+def test_the_recipe_makes_its_output(run_recipe, name, arguments, output):
+    succeed(run_recipe(name, *arguments))
+    assert (run_recipe.work / output).exists()
+    if output.startswith("models/"):
+        assert (run_recipe.work / output / "model-0001.params").exists()
+
+
+def test_every_recipe_is_among_them(repository):
+    numbered = {path.name for path in (repository / "recipes").glob("[0-9]*.sh")}
+    assert numbered == {step[0] for step in STEPS}
+
+
+def test_no_photo_is_lost_silently(run_recipe):
+    lines = (run_recipe.work / "aligned" / "lst").read_text().splitlines()
+    assert len(lines) == PEOPLE * PHOTOS
+
+
+def test_the_report_shows_what_was_done(run_recipe):
+    page = (run_recipe.work / "report.html").read_text()
+    results = json.loads((run_recipe.work / "results.json").read_text())
+    assert f"{results['targets']['heldout']['accuracy_flip']:.5f}" in page
+    for title in ("Aligned faces", "Training", "Verification", "Every command"):
+        assert title in page
+    assert page.count("<svg") >= 4
+    assert "notes.txt" in page
+    assert "src.data.dataset_merge" in page
+    assert 'src="http' not in page
+    assert 'href="http' not in page
+
+
+def test_a_dry_run_does_nothing(run_recipe, tmp_path):
+    done = run_recipe("02_align.sh", "--dry-run", WORK=str(tmp_path))
+    assert "src.align.align_megaface" in done.stderr
+    assert succeed(done) == ""
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_checkpoint_is_named(run_recipe, tmp_path):
+    done = run_recipe("12_verify.sh", WORK=str(tmp_path))
+    assert done.returncode != 0
+    assert "MODEL=prefix,epoch" in done.stderr
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="no bash")
+def test_an_unfit_python_is_refused(repository, tmp_path):
+    environment = {**os.environ, "PYTHON": "/bin/false", "VENV": str(tmp_path / "venv")}
+    done = subprocess.run(
+        ["bash", str(repository / "recipes" / "01_rename.sh"), "--dry-run"],
+        env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "is not a Python 3.10, 3.11 or 3.12" in done.stderr
