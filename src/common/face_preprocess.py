@@ -108,7 +108,7 @@ def format_aligned_line(path, label):
     return f"1\t{_checked_path(path)}\t{int(label):d}"
 
 
-def format_unaligned_line(path, label, bbox, landmark):
+def format_unaligned_line(path, label, bbox, landmark, spell="{:f}".format):
     """List line of a photo that is still to be aligned, without a line end.
 
     Parameters
@@ -118,9 +118,11 @@ def format_unaligned_line(path, label, bbox, landmark):
     bbox : sequence of 4 numbers
         Written as whole numbers.
     landmark : array_like of shape (5, 2)
+    spell : callable
+        From a coordinate to its text.
     """
     corners = "\t".join(f"{int(value):d}" for value in bbox)
-    coordinates = "\t".join(f"{value:f}" for value in np.asarray(landmark).T.ravel())
+    coordinates = "\t".join(spell(value) for value in np.asarray(landmark).T.ravel())
     return f"0\t{_checked_path(path)}\t{int(label):d}\t{corners}\t{coordinates}"
 
 

@@ -5,6 +5,7 @@ Images are records 1..N, grouped by identity. Each identity has a record whose l
 identity records.
 """
 
+import array
 import os
 from typing import NamedTuple
 
@@ -153,6 +154,12 @@ class FaceRecordWriter:
     ----------
     images, identities : int
         How many have been written.
+    labels : list of float
+        Of the identities, in the order they came.
+    new_labels : dict
+        From label to label, where `labels` are not 0 … C − 1: then they are numbered anew in
+        ascending order when the set is finished, because a class without images cannot be learnt.
+        Else empty.
     """
 
     def __init__(self, path_rec, header_last=False):
@@ -160,7 +167,10 @@ class FaceRecordWriter:
         self._header_last = header_last
         self._starts = []
         self._finished_labels = set()
-        self._label = None
+        self._offsets = array.array("Q")
+        self._flag = 0
+        self.labels = []
+        self.new_labels = {}
         self.images = 0
 
     @property
@@ -189,21 +199,23 @@ class FaceRecordWriter:
             The identity came before, and another one since: that would make it two.
         """
         identity = float(label) if np.ndim(label) == 0 else float(label[0])
-        if identity != self._label:
-            self._finished_labels.add(self._label)
+        if not self.labels or identity != self.labels[-1]:
             if identity in self._finished_labels:
                 raise InputError(
                     f"label {identity:g} comes again after other labels at image {self.images + 1}:"
                     " the images of an identity must stand together"
                 )
-            self._label = identity
+            self._finished_labels.add(identity)
+            self.labels.append(identity)
             self._starts.append(self.images + 1)
         self.images += 1
-        self._writer.write(self.images, label, content)
+        self._flag = 0 if np.ndim(label) == 0 else len(label)
+        self._offsets.append(self._writer.write(self.images, label, content))
 
     def _write_tail(self):
         if not self.images:
             raise InputError(f"{self._writer.path}: there is no image to write")
+        self._close_gaps()
         first = self.images + 1
         header = [first, first + self.identities]
         if not self._header_last:
@@ -213,3 +225,14 @@ class FaceRecordWriter:
             self._writer.write(first + number, [start, stop])
         if self._header_last:
             self._writer.write(0, header)
+
+    def _close_gaps(self):
+        ascending = sorted(self.labels)
+        if ascending == list(range(self.identities)):
+            return
+        self.new_labels = {label: number for number, label in enumerate(ascending)}
+        ends = [*self._starts[1:], self.images + 1]
+        for label, start, end in zip(self.labels, self._starts, ends, strict=True):
+            if self.new_labels[label] != label:
+                for offset in self._offsets[start - 1 : end - 1]:
+                    self._writer.change_label(offset, self.new_labels[label], self._flag)

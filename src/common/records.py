@@ -316,8 +316,17 @@ class RecordWriter:
         return self._files.__exit__(*exception)
 
     def write(self, index, label, content=b""):
-        """Appends a record; parameters as for `pack_payload`."""
+        """Appends a record and returns its offset; parameters as for `pack_payload`."""
         encoded = encode_record(pack_payload(index, label, content))
-        self._idx.write(b"%d\t%d\n" % (index, self._offset))
+        offset = self._offset
+        self._idx.write(b"%d\t%d\n" % (index, offset))
         self._rec.write(encoded)
         self._offset += len(encoded)
+        return offset
+
+    def change_label(self, offset, label, flag):
+        """Replaces the (first) label of the record at `offset`, which has that flag."""
+        # After magic number and length; a label of flag 0 is the header's second field.
+        self._rec.seek(offset + 8 + (HEADER.size if flag else 4))
+        self._rec.write(struct.pack("<f", label))
+        self._rec.seek(self._offset)
