@@ -1,0 +1,131 @@
+"""Symbols rewritten for the CPU when they are bound: the same function, several times as fast.
+
+MXNet's PReLU knows only the plain memory layout, so that every PReLU makes oneDNN leave its blocked
+one and come back. Batch normalisation with given statistics is a channel-wise a·x + b that stays in
+the blocked layout, and
+
+    PReLU(x) = slope · x + (1 - slope) · relu(x)
+
+for every slope. What is saved is always the original symbol with the original parameters: a
+rewritten symbol only needs the constants of `extra_auxiliary` beside them.
+"""
+
+import json
+
+from src.common.mxnet_backend import mx
+
+MARK = "_cpu_graph"
+
+
+def is_prelu(node):
+    """Whether a node of a symbol's JSON is a PReLU with one slope a channel."""
+    attributes = node.get("attrs", {})
+    return node["op"] == "LeakyReLU" and attributes.get("act_type", "leaky") == "prelu"
+
+
+class GraphWriter:
+    """Nodes of a new graph, in an order in which inputs come first."""
+
+    def __init__(self):
+        self.nodes = []
+
+    def add(self, op, name, inputs=(), **attributes):
+        """Appends a node; returns its first output as an entry [node, output, version]."""
+        node = {"op": op, "name": name, "inputs": [list(entry) for entry in inputs]}
+        if attributes:
+            node["attrs"] = attributes
+        self.nodes.append(node)
+        return [len(self.nodes) - 1, 0, 0]
+
+    def to_symbol(self, heads, attributes):
+        """The Symbol whose outputs are the entries `heads`."""
+        variables = [i for i, node in enumerate(self.nodes) if node["op"] == "null"]
+        graph = {"nodes": self.nodes, "arg_nodes": variables, "heads": heads, "attrs": attributes}
+        return mx.sym.load_json(json.dumps(graph))
+
+
+def add_prelu(writer, name, data, slope):
+    """slope · data + (1 - slope) · relu(data), as two batch normalisations and a sum.
+
+    Statistics are fixed at mean 0 and variance 1. The gradient reaches data and slope; the offset
+    is 0 and gets none.
+    """
+    prefix = f"{name}{MARK}"
+    mean = writer.add("null", f"{prefix}_moving_mean", __init__='["zero", {}]')
+    variance = writer.add("null", f"{prefix}_moving_var", __init__='["one", {}]')
+    offset = writer.add("zeros_like", f"{prefix}_zeros", [slope])
+    offset = writer.add("BlockGrad", f"{prefix}_offset", [offset])
+    rest = writer.add("_rminus_scalar", f"{prefix}_rest", [slope], scalar="1")
+    positive = writer.add("Activation", f"{prefix}_relu", [data], act_type="relu")
+    fixed = {"eps": "0", "fix_gamma": "False", "use_global_stats": "True"}
+    linear = writer.add(
+        "BatchNorm", f"{prefix}_linear", [data, slope, offset, mean, variance], **fixed
+    )
+    bent = writer.add(
+        "BatchNorm", f"{prefix}_bent", [positive, rest, offset, mean, variance], **fixed
+    )
+    # The sum bears the PReLU's name, so that the symbol's outputs keep theirs.
+    return writer.add("elemwise_add", name, [linear, bent])
+
+
+def add_flatten(writer, node, data):
+    """`data` as (N, everything else), which is how the fully connected `node` takes it."""
+    if node.get("attrs", {}).get("flatten", "True") not in ("True", "1"):
+        return data
+    return writer.add("Flatten", f"{node['name']}{MARK}_flat", [data])
+
+
+def rewrite_prelu(symbol, for_training):
+    """The same function with each PReLU replaced by batch normalisations; see the module.
+
+    Parameters
+    ----------
+    symbol : Symbol
+    for_training : bool
+        False adds a Flatten before every fully connected layer. MXNet 1.9.1's oneDNN backend
+        fails at the second inference where a map of 1×1 goes straight into one ("Check failed:
+        !IsMKLDNNData()").
+
+    Returns
+    -------
+    rewritten : Symbol
+        Same arguments and outputs in the same order; more auxiliary states, see `extra_auxiliary`.
+    """
+    graph = json.loads(symbol.tojson())
+    writer = GraphWriter()
+    entries = []  # of each node of the graph: its index in the new one
+    for node in graph["nodes"]:
+        inputs = [[entries[i], output, version] for i, output, version in node["inputs"]]
+        if node["op"] == "FullyConnected" and not for_training:
+            inputs[0] = add_flatten(writer, node, inputs[0])
+        if is_prelu(node):
+            entry = add_prelu(writer, node["name"], *inputs)
+        else:
+            entry = writer.add(node["op"], node["name"], inputs, **node.get("attrs", {}))
+        entries.append(entry[0])
+    heads = [[entries[i], output, version] for i, output, version in graph["heads"]]
+    return writer.to_symbol(heads, graph["attrs"])
+
+
+def extra_auxiliary(rewritten, arg_params):
+    """The auxiliary states that `rewritten` has beside the original's: {name: NDArray (C,)}.
+
+    Parameters
+    ----------
+    rewritten : Symbol
+        What `rewrite_prelu` gave.
+    arg_params : dict of str to NDArray
+        The original's parameters; the slopes say how many channels each state has.
+    """
+    states = {}
+    for name in rewritten.list_auxiliary_states():
+        if MARK in name:
+            slope = arg_params[f"{name[: name.index(MARK)]}_gamma"]
+            constant = mx.nd.ones if name.endswith("_var") else mx.nd.zeros
+            states[name] = constant(slope.shape)
+    return states
+
+
+def original_parameters(arg_params, aux_params):
+    """(arg_params, aux_params) without what `rewrite_prelu` added: what a checkpoint holds."""
+    return arg_params, {name: value for name, value in aux_params.items() if MARK not in name}
