@@ -163,8 +163,8 @@ def read_image(path, mode="rgb", layout="HWC"):
 def similarity_transform(source, target):
     """The rotation, scaling and shift that brings points nearest to others (least squares).
 
-    Same result as Umeyama (1991) without reflection, in closed form: in the plane, with points as
-    complex numbers, the factor is <source, target> / <source, source> of the centred points.
+    Umeyama, "Least-squares estimation of transformation parameters between two point patterns",
+    1991, without reflection.
 
     Parameters
     ----------
@@ -181,18 +181,27 @@ def similarity_transform(source, target):
     InputError
         Source points that all coincide, or are not finite numbers: there is no such transform.
     """
-    source = np.asarray(source, dtype=np.float64)
-    target = np.asarray(target, dtype=np.float64)
+    # 2018: float32 up to the rotation, and the covariance summed point by point. cv2.warpAffine
+    # rounds to 1/32 pixel, so that the last bits decide on a grey level here and there.
+    source = np.asarray(source, dtype=np.float32)
+    target = np.asarray(target, dtype=np.float32)
     source_mean, target_mean = source.mean(axis=0), target.mean(axis=0)
     from_points, to_points = source - source_mean, target - target_mean
-    spread = np.square(from_points).sum()
-    if not np.isfinite(spread) or spread < 1e-6:
+    variance = from_points.var(axis=0).sum()
+    if not np.isfinite(variance) or variance < 1e-6:
         raise InputError(f"degenerate landmarks {source.tolist()}: five different points expected")
-    cosine = (from_points * to_points).sum() / spread
-    sine = (from_points[:, 0] * to_points[:, 1] - from_points[:, 1] * to_points[:, 0]).sum()
-    sine /= spread
-    rotation = np.array([[cosine, -sine], [sine, cosine]])
-    return np.column_stack([rotation, target_mean - rotation @ source_mean])
+    covariance = np.zeros((2, 2), np.float32)
+    for from_point, to_point in zip(from_points, to_points, strict=True):
+        covariance += np.outer(to_point, from_point)
+    # Decomposed in float64 and rounded, because float32 routines differ between LAPACKs.
+    left, sizes, right = (
+        part.astype(np.float32) for part in np.linalg.svd((covariance / len(source)).astype(float))
+    )
+    turn = np.diag([1.0, np.sign(np.linalg.det(left) * np.linalg.det(right))])
+    rotation = left @ turn @ right
+    scale = np.float64(1 / variance) * (sizes @ np.diag(turn))
+    shift = target_mean - scale * (rotation @ source_mean)
+    return np.column_stack([scale * rotation, shift])
 
 
 def warp_to_template(image, landmark, image_size=(112, 112)):
