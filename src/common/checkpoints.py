@@ -13,6 +13,7 @@ import re
 from src.common.errors import InputError
 from src.common.mxnet_backend import mx
 from src.common.output_files import whole_file
+from src.symbols.cpu_graph import extra_auxiliary, rewrite_prelu
 
 log = logging.getLogger(__name__)
 
@@ -252,11 +253,12 @@ def bind_embedding(symbol, arg_params, aux_params, contexts, batch_size, image_s
     data_shape = (batch_size, 3, *image_size)
     symbol = cut_at_embedding(symbol)
     check_parameters(symbol, arg_params, aux_params, data_shape)
+    if all(context.device_type == "cpu" for context in contexts):
+        symbol = rewrite_prelu(symbol, for_training=False)
+        aux_params = {**aux_params, **extra_auxiliary(symbol, arg_params)}
     module = mx.mod.Module(symbol, context=contexts, label_names=None)
-    module.bind(data_shapes=[("data", data_shape)], for_training=True)
-    module.init_params(
-        initializer=None, arg_params=arg_params, aux_params=aux_params, allow_extra=True
-    )
+    module.bind(data_shapes=[("data", data_shape)], for_training=False)
+    module.set_params(arg_params, aux_params, allow_extra=True)
     return module
 
 

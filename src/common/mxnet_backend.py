@@ -37,6 +37,11 @@ CUDA_LIBRARIES = (
     "libnccl.so.2",
 )
 
+# Where a map of 1×1 goes straight into a fully connected layer, as in MobileFaceNet, MXNet 1.9.1's
+# oneDNN fusion fails at the second inference on a CPU ("Check failed: !IsMKLDNNData()"). Read when
+# a graph is bound, so that it also holds for a Module that the caller binds himself.
+CPU_SETTINGS = {"MXNET_DISABLE_MKLDNN_FC_OPT": "1", "MXNET_SUBGRAPH_VERBOSE": "0"}
+
 
 def installed_wheel():
     """Name and version of the installed MXNet wheel, ('mxnet-cu112', '1.9.1'), or None."""
@@ -82,6 +87,8 @@ def explain_load_failure(message):
 
 def import_mxnet():
     """Imports MXNet; InputError in one sentence where it is missing or cannot be loaded."""
+    for name, value in CPU_SETTINGS.items():
+        os.environ.setdefault(name, value)
     wheel = installed_wheel()
     if wheel and wheel[0] == "mxnet-cu112":
         preload_cuda_libraries()
