@@ -1,0 +1,203 @@
+"""The three networks of the MTCNN face detector (Zhang et al. 2016) in MXNet, with 2018's weights.
+
+PNet proposes boxes anywhere in a photo, RNet refines them, ONet refines them again and finds the
+landmarks. Layers bear the names of the 2018 weight files.
+"""
+
+import numpy as np
+
+from src.align.mtcnn_weights import load_weights
+from src.common.errors import InputError
+from src.common.mxnet_backend import mx
+
+# ---------------------------------------------------------------------------------- graphs
+
+
+def _layer_variables(layer):
+    return mx.sym.var(f"{layer}_weights"), mx.sym.var(f"{layer}_biases")
+
+
+def _convolution(data, layer, kernel, num_filter):
+    weights, biases = _layer_variables(layer)
+    return mx.sym.Convolution(
+        data, weights, biases, kernel=(kernel, kernel), num_filter=num_filter, name=layer
+    )
+
+
+def _dense(data, layer, num_hidden):
+    weights, biases = _layer_variables(layer)
+    return mx.sym.FullyConnected(data, weights, biases, num_hidden=num_hidden, name=layer)
+
+
+def _prelu(data, name):
+    return mx.sym.LeakyReLU(data, mx.sym.var(f"{name}_alpha"), act_type="prelu", name=name)
+
+
+def _max_pool(data, kernel, keeps_rest):
+    """Stride 2; `keeps_rest`: a last, smaller window covers what is left (2018: padding SAME)."""
+    return mx.sym.Pooling(
+        data,
+        kernel=(kernel, kernel),
+        stride=(2, 2),
+        pool_type="max",
+        pooling_convention="full" if keeps_rest else "valid",
+    )
+
+
+def pnet_symbol():
+    """Group of (offsets (N,4,h,w), probability (N,2,h,w)) for images (N,3,H,W) of any size."""
+    data = mx.sym.var("data")
+    data = _prelu(_convolution(data, "conv1", 3, 10), "PReLU1")  # (N,10,H-2,W-2)
+    data = _max_pool(data, 2, keeps_rest=True)
+    data = _prelu(_convolution(data, "conv2", 3, 16), "PReLU2")
+    data = _prelu(_convolution(data, "conv3", 3, 32), "PReLU3")  # (N,32,h,w)
+    offsets = _convolution(data, "conv4-2", 1, 4)
+    probability = mx.sym.softmax(_convolution(data, "conv4-1", 1, 2), axis=1)
+    return mx.sym.Group([offsets, probability])
+
+
+def rnet_symbol():
+    """Group of (offsets (N,4), probability (N,2)) for images (N,3,24,24)."""
+    data = mx.sym.var("data")
+    data = _prelu(_convolution(data, "conv1", 3, 28), "prelu1")  # (N,28,22,22)
+    data = _max_pool(data, 3, keeps_rest=True)  # (N,28,11,11)
+    data = _prelu(_convolution(data, "conv2", 3, 48), "prelu2")  # (N,48,9,9)
+    data = _max_pool(data, 3, keeps_rest=False)  # (N,48,4,4)
+    data = _prelu(_convolution(data, "conv3", 2, 64), "prelu3")  # (N,64,3,3)
+    data = _prelu(_dense(data, "conv4", 128), "prelu4")
+    offsets = _dense(data, "conv5-2", 4)
+    probability = mx.sym.softmax(_dense(data, "conv5-1", 2), axis=1)
+    return mx.sym.Group([offsets, probability])
+
+
+def onet_symbol():
+    """Group of (offsets (N,4), landmarks (N,10), probability (N,2)) for images (N,3,48,48)."""
+    data = mx.sym.var("data")
+    data = _prelu(_convolution(data, "conv1", 3, 32), "prelu1")  # (N,32,46,46)
+    data = _max_pool(data, 3, keeps_rest=True)  # (N,32,23,23)
+    data = _prelu(_convolution(data, "conv2", 3, 64), "prelu2")  # (N,64,21,21)
+    data = _max_pool(data, 3, keeps_rest=False)  # (N,64,10,10)
+    data = _prelu(_convolution(data, "conv3", 3, 64), "prelu3")  # (N,64,8,8)
+    data = _max_pool(data, 2, keeps_rest=True)  # (N,64,4,4)
+    data = _prelu(_convolution(data, "conv4", 2, 128), "prelu4")  # (N,128,3,3)
+    data = _prelu(_dense(data, "conv5", 256), "prelu5")
+    offsets = _dense(data, "conv6-2", 4)
+    landmarks = _dense(data, "conv6-3", 10)
+    probability = mx.sym.softmax(_dense(data, "conv6-1", 2), axis=1)
+    return mx.sym.Group([offsets, landmarks, probability])
+
+
+SYMBOLS = {"pnet": pnet_symbol, "rnet": rnet_symbol, "onet": onet_symbol}
+
+# PNet's is its cell: the smallest image that it bears.
+INPUT_SIZES = {"pnet": 12, "rnet": 24, "onet": 48}
+
+
+# ---------------------------------------------------------------------------------- networks
+
+
+class Network:
+    """One of the three nets, called as 2018's were.
+
+    The call takes images (N, W, H, 3), width before height, scaled to -1..1, and returns a tuple of
+    float32 ndarrays, channels last: offsets, landmarks (ONet only), probability.
+
+    The graph is a CachedOp: it takes any shape without being bound again, and leaves out the
+    oneDNN subgraph pass of bound executors, which fails on some graphs.
+
+    Parameters
+    ----------
+    name : {'pnet', 'rnet', 'onet'}
+    weights : dict
+        As of `load_weights`, for this net.
+    context : mx.Context
+
+    Raises
+    ------
+    ValueError
+        The weights are not those of this net.
+    """
+
+    def __init__(self, name, weights, context):
+        symbol = SYMBOLS[name]()
+        parameters = _mxnet_parameters(weights)
+        _check_shapes(symbol, parameters, INPUT_SIZES[name])
+        self._context = context
+        self._graph = mx.nd.CachedOp(symbol)
+        inputs = symbol.list_inputs()
+        self._data_index = inputs.index("data")
+        self._inputs = [
+            None if key == "data" else mx.nd.array(parameters[key], ctx=context) for key in inputs
+        ]
+
+    def __call__(self, images):
+        """Tuple of outputs, each with N rows; see the class."""
+        images = np.ascontiguousarray(np.transpose(images, (0, 3, 1, 2)), dtype=np.float32)
+        inputs = list(self._inputs)
+        inputs[self._data_index] = mx.nd.array(images, ctx=self._context)
+        outputs = [output.asnumpy() for output in self._graph(*inputs)]
+        return tuple(
+            output.transpose(0, 2, 3, 1) if output.ndim == 4 else output for output in outputs
+        )
+
+
+def create_networks(context=None, model_path=None):
+    """(pnet, rnet, onet).
+
+    Parameters
+    ----------
+    context : mx.Context, optional
+        The CPU if None.
+    model_path : str, optional
+        As for `load_weights`.
+
+    Raises
+    ------
+    FileNotFoundError, InputError
+        A weight file is missing or not that of its net.
+    """
+    weights = load_weights(model_path)
+    origin = model_path or "package mtcnn"
+    networks = []
+    for name in SYMBOLS:
+        try:
+            networks.append(Network(name, weights[name], context or mx.cpu()))
+        except ValueError as error:
+            raise InputError(f"{origin} does not hold the weights of {name}: {error}") from None
+    return tuple(networks)
+
+
+def _mxnet_parameters(weights):
+    """Weights in MXNet's layout by the names of the graph's variables."""
+    parameters, flattened_channels = {}, None
+    for layer, values in weights.items():
+        for kind, value in values.items():
+            if value.ndim == 4:  # (kernel, kernel, in, out)
+                flattened_channels = value.shape[3]
+                value = value.transpose(3, 2, 0, 1)
+            elif value.ndim == 2:  # (in, out)
+                if flattened_channels:
+                    value = _channels_first(value, flattened_channels)
+                    flattened_channels = None
+                value = value.T
+            parameters[f"{layer}_{kind}"] = np.ascontiguousarray(value, dtype=np.float32)
+    return parameters
+
+
+def _channels_first(value, channels):
+    """The first dense layer's weights (in, out), whose input was flattened with channels last."""
+    side = round((value.shape[0] / channels) ** 0.5)
+    by_place = value.reshape(side, side, channels, -1)
+    return by_place.transpose(2, 0, 1, 3).reshape(value.shape)
+
+
+def _check_shapes(symbol, parameters, size):
+    """ValueError unless the parameters fit the graph."""
+    shapes, _, _ = symbol.infer_shape(data=(1, 3, size, size))
+    for key, shape in zip(symbol.list_arguments(), shapes, strict=True):
+        if key == "data":
+            continue
+        if key not in parameters:
+            raise ValueError(f"{key} is missing")
+        if parameters[key].shape != shape:
+            raise ValueError(f"{key} is of shape {parameters[key].shape}, not {shape}")

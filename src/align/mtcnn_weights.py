@@ -1,0 +1,145 @@
+"""The weights of the face detector, from the package `mtcnn` or from 2018's det1-3.npy."""
+
+import codecs
+import importlib.util
+import os
+import pickle
+
+import joblib
+import numpy as np
+
+from src.common.errors import InputError
+
+# The layers that have weights, in the order of the weight package; (name, name of its PReLU).
+LAYERS = {
+    "pnet": [
+        ("conv1", "PReLU1"),
+        ("conv2", "PReLU2"),
+        ("conv3", "PReLU3"),
+        ("conv4-2", None),
+        ("conv4-1", None),
+    ],
+    "rnet": [
+        ("conv1", "prelu1"),
+        ("conv2", "prelu2"),
+        ("conv3", "prelu3"),
+        ("conv4", "prelu4"),
+        ("conv5-2", None),
+        ("conv5-1", None),
+    ],
+    "onet": [
+        ("conv1", "prelu1"),
+        ("conv2", "prelu2"),
+        ("conv3", "prelu3"),
+        ("conv4", "prelu4"),
+        ("conv5", "prelu5"),
+        ("conv6-2", None),
+        ("conv6-3", None),
+        ("conv6-1", None),
+    ],
+}
+NPY_FILES = {"pnet": "det1.npy", "rnet": "det2.npy", "onet": "det3.npy"}
+
+
+def load_weights(model_path=None):
+    """Weights of the three nets in the layout of the 2018 files.
+
+    Parameters
+    ----------
+    model_path : str, optional
+        Folder with det1.npy, det2.npy, det3.npy. By default the weights of the package `mtcnn`,
+        which are the same numbers.
+
+    Returns
+    -------
+    weights : dict
+        {'pnet', 'rnet', 'onet'} → {layer → {'weights', 'biases'} or {'alpha'} → float32 ndarray};
+        convolution kernels are (kernel x, kernel y, in, out), as photos are fed width first.
+
+    Raises
+    ------
+    FileNotFoundError, InputError
+        A file is missing or not a weight file.
+    """
+    return _read_npy_folder(model_path) if model_path else _read_package()
+
+
+def _read_package():
+    # Found, not imported: its modules import TensorFlow.
+    spec = importlib.util.find_spec("mtcnn")
+    if spec is None:
+        raise InputError(
+            "the weights of the face detector are missing: pip install mtcnn==1.0.0 lz4, "
+            "or give a folder with det1.npy, det2.npy, det3.npy (--det-model)"
+        )
+    folder = os.path.join(spec.submodule_search_locations[0], "assets", "weights")
+    weights = {}
+    for name, layers in LAYERS.items():
+        path = os.path.join(folder, f"{name}.lz4")
+        if not os.path.exists(path):
+            raise InputError(f"{path} is missing: pip install mtcnn==1.0.0")
+        arrays = iter(joblib.load(path))
+        weights[name] = {}
+        for layer, prelu in layers:
+            kernel = next(arrays)
+            if kernel.ndim == 4:
+                # That package feeds photos height first.
+                kernel = kernel.transpose(1, 0, 2, 3)
+            weights[name][layer] = {"weights": kernel, "biases": next(arrays)}
+            if prelu:
+                weights[name][prelu] = {"alpha": next(arrays).reshape(-1)}
+    return weights
+
+
+def _read_npy_folder(folder):
+    weights = {}
+    for name, file_name in NPY_FILES.items():
+        path = os.path.join(os.path.expanduser(folder), file_name)
+        if not os.path.exists(path):
+            names = ", ".join(NPY_FILES.values())
+            raise FileNotFoundError(f"{path} is missing: the detector's folder holds {names}")
+        weights[name] = _read_npy(path)
+    return weights
+
+
+_PLAIN_NAMES = {
+    ("numpy.core.multiarray", "_reconstruct"): np.core.multiarray._reconstruct,
+    ("numpy._core.multiarray", "_reconstruct"): np.core.multiarray._reconstruct,
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+    ("collections", "OrderedDict"): dict,
+    ("_codecs", "encode"): codecs.encode,
+}
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Unpickles dicts of arrays; refuses a file that names anything else (it could run code)."""
+
+    def find_class(self, module, name):
+        try:
+            return _PLAIN_NAMES[module, name]
+        except KeyError:
+            raise pickle.UnpicklingError(f"it names {module}.{name}") from None
+
+
+def _read_npy(path):
+    """{layer → {name → array}} of a 2018 weight file, an .npy that holds one pickled dict."""
+    try:
+        with open(path, "rb") as file:
+            version = np.lib.format.read_magic(file)
+            read_header = {
+                (1, 0): np.lib.format.read_array_header_1_0,
+                (2, 0): np.lib.format.read_array_header_2_0,
+            }[version]
+            shape, _, dtype = read_header(file)
+            if dtype.kind != "O" or shape != ():
+                raise ValueError(f"an array of {dtype}")
+            content = _ArrayUnpickler(file, encoding="latin1").load()
+        # numpy.save pickles the array of shape () that holds the dict.
+        layers = content.item() if isinstance(content, np.ndarray) else content
+        return {
+            layer: {key: np.asarray(value, dtype=np.float32) for key, value in values.items()}
+            for layer, values in layers.items()
+        }
+    except (ValueError, KeyError, TypeError, AttributeError, EOFError, pickle.PickleError) as error:
+        raise InputError(f"{path} is not a 2018 weight file of the detector: {error}") from None
