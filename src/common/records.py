@@ -268,7 +268,14 @@ class RecordReader:
         return int(self._offsets[position])
 
     def read(self, index):
-        """The `Record` of that number.
+        """The `Record` of that number; raises as `read_idx`."""
+        try:
+            return unpack_payload(self.read_idx(index))
+        except ValueError as error:
+            raise self._damaged(index, error) from None
+
+    def read_idx(self, index):
+        """The payload of that record, as `mx.recordio.MXIndexedRecordIO.read_idx` gives it.
 
         Raises
         ------
@@ -280,13 +287,17 @@ class RecordReader:
         offset = self.offset(index)
         descriptor = self._file.fileno()
         try:
-            payload, _ = _decode_record(lambda at, n: os.pread(descriptor, n, at), offset)
-            return unpack_payload(payload)
+            return _decode_record(lambda at, n: os.pread(descriptor, n, at), offset)[0]
         except (ValueError, OSError) as error:
-            raise InputError(
-                f"{self.path}: record {index} is damaged at byte {offset} ({error}); "
-                f"{rebuild_remedy(self.path)}"
-            ) from None
+            raise self._damaged(index, error) from None
+
+    def _damaged(self, index, error):
+        if isinstance(error, InputError):
+            return error
+        return InputError(
+            f"{self.path}: record {index} is damaged at byte {self.offset(index)} ({error}); "
+            f"{rebuild_remedy(self.path)}"
+        )
 
 
 class RecordWriter:
