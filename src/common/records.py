@@ -7,7 +7,6 @@ cut there into parts, so that the magic number at such a place always starts a p
 """
 
 import contextlib
-import mmap
 import os
 import struct
 from typing import NamedTuple
@@ -33,14 +32,6 @@ class Record(NamedTuple):
     content: bytes
     id: int
     flag: int
-
-
-class ScannedRecord(NamedTuple):
-    """A record met on the way through a file; `damage` says what is wrong with it, or is None."""
-
-    offset: int
-    record: Record | None
-    damage: str | None
 
 
 def pack_payload(index, label, content=b""):
@@ -114,7 +105,7 @@ def encode_record(payload):
     return b"".join(pieces)
 
 
-def _decode_record(read, offset):
+def decode_record(read, offset):
     """(payload, end offset) of the record at `offset`; ValueError says how it is damaged.
 
     Parameters
@@ -144,43 +135,6 @@ def _decode_record(read, offset):
         if kind in (WHOLE, LAST_PART):
             return payload, offset
         expected = (MIDDLE_PART, LAST_PART)
-
-
-def scan_records(path):
-    """Yields a `ScannedRecord` for each record of a .rec in file order; needs no index.
-
-    After a damaged record it goes on at the next place that can start one.
-
-    Raises
-    ------
-    InputError
-        The file is empty or no RecordIO file at all.
-    """
-    if os.path.getsize(path) == 0:
-        raise InputError(f"{path} is empty")
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        if content[:4] != MAGIC and content.find(MAGIC) < 0:
-            raise InputError(f"{path} is not a RecordIO file: its magic number is nowhere in it")
-        offset = 0
-        while offset < len(content):
-            try:
-                payload, end = _decode_record(lambda at, n: content[at : at + n], offset)
-                yield ScannedRecord(offset, unpack_payload(payload), None)
-            except ValueError as error:
-                yield ScannedRecord(offset, None, str(error))
-                end = _next_start(content, offset + 4)
-            offset = end
-
-
-def _next_start(content, offset):
-    while True:
-        offset = content.find(MAGIC, offset)
-        if offset < 0 or offset + 8 > len(content):
-            return len(content)
-        kind = content[offset + 7] >> 5
-        if offset % 4 == 0 and kind in (WHOLE, FIRST_PART):
-            return offset
-        offset += 1
 
 
 def read_index(path):
@@ -225,6 +179,8 @@ class RecordReader:
     ----------
     keys : ndarray of int64
         All record numbers, ascending.
+    offsets : ndarray of int64
+        Where each of them starts in the .rec.
 
     Raises
     ------
@@ -241,7 +197,7 @@ class RecordReader:
             raise FileNotFoundError(
                 f"{self.path_idx}: the index of the records is missing; {rebuild_remedy(self.path)}"
             )
-        self.keys, self._offsets = read_index(self.path_idx)
+        self.keys, self.offsets = read_index(self.path_idx)
         self._file = open(self.path, "rb")  # noqa: SIM115  closed by close()
 
     def __enter__(self):
@@ -265,7 +221,7 @@ class RecordReader:
         position = np.searchsorted(self.keys, index)
         if position == len(self.keys) or self.keys[position] != index:
             raise KeyError(index)
-        return int(self._offsets[position])
+        return int(self.offsets[position])
 
     def read(self, index):
         """The `Record` of that number; raises as `read_idx`."""
@@ -287,7 +243,7 @@ class RecordReader:
         offset = self.offset(index)
         descriptor = self._file.fileno()
         try:
-            return _decode_record(lambda at, n: os.pread(descriptor, n, at), offset)[0]
+            return decode_record(lambda at, n: os.pread(descriptor, n, at), offset)[0]
         except (ValueError, OSError) as error:
             raise self._damaged(index, error) from None
 
