@@ -14,7 +14,86 @@ from src.common.records import RecordReader
 log = logging.getLogger()  # 2018: the line "INFO:root:loading recordio …"
 
 
-class FaceImageIter(mx.io.DataIter):
+class RecordImageIter(mx.io.DataIter):
+    """What both `FaceImageIter` share: the open records, the shapes, the decoding threads.
+
+    Parameters
+    ----------
+    batch_size, data_shape, path_imgrec, data_name, label_name, threads, seed
+        See `FaceImageIter`.
+    augmentation : Augmentation
+    """
+
+    def __init__(
+        self,
+        batch_size,
+        data_shape,
+        path_imgrec,
+        augmentation,
+        data_name,
+        label_name,
+        threads,
+        seed,
+    ):
+        if not path_imgrec:
+            raise InputError("FaceImageIter needs path_imgrec, the path of a train.rec")
+        super().__init__(batch_size)
+        log.info("loading recordio %s...", path_imgrec)
+        self.reader = RecordReader(path_imgrec)
+        layout = read_layout(self.reader)
+        self.header0 = tuple(int(number) for number in layout.header)
+        self.imgidx = list(layout.image_ids)
+        self.id2range = layout.identity_ranges
+        print("header0 label", np.array(self.header0, np.float32))
+        print("id2range", len(self.id2range))
+        print(len(self.imgidx))
+        print("rand_mirror", int(augmentation.rand_mirror))
+        self.seed = random.getrandbits(31) if seed is None else seed
+        self.provide_data = [mx.io.DataDesc(data_name, (batch_size, *data_shape))]
+        self.provide_label = [mx.io.DataDesc(label_name, (batch_size,))]
+        self.augmentation = augmentation
+        self.batches = self.new_batches(threads)
+        self.epoch = -1
+
+    def new_batches(self, threads):
+        """An `ImageBatches` of these records and shapes."""
+        return ImageBatches(
+            self.reader,
+            self.batch_size,
+            self.provide_data[0].shape[1:],
+            self.augmentation,
+            threads,
+        )
+
+    def wait_seconds(self):
+        """Time spent waiting for decoded images so far."""
+        return self.batches.wait_seconds
+
+    def num_samples(self):
+        """Number of images in this epoch's order."""
+        return len(self.seq)
+
+    def reset(self):
+        """Begins the next epoch; without effect while the present one has given nothing yet."""
+        if self.epoch < 0 or self.batches.position > 0:
+            print("call reset()")
+            self.begin_epoch(self.epoch + 1)
+
+    def next(self):
+        """The next `mx.io.DataBatch`; StopIteration at the epoch's end."""
+        if self.epoch < 0:
+            self.reset()
+        images, labels = self.batches.next_batch()
+        return mx.io.DataBatch(
+            [mx.nd.array(images)],
+            [mx.nd.array(labels)],
+            pad=0,
+            provide_data=self.provide_data,
+            provide_label=self.provide_label,
+        )
+
+
+class FaceImageIter(RecordImageIter):
     """Batches of images (N,3,H,W), RGB 0..255 float32, and labels (N,), of `train.rec`.
 
     Decoded by threads ahead of time. Order and augmentation of an epoch follow from the seed and
@@ -76,29 +155,18 @@ class FaceImageIter(mx.io.DataIter):
         threads=4,
         seed=None,
     ):
-        if not path_imgrec:
-            raise InputError("FaceImageIter needs path_imgrec, the path of a train.rec")
-        super().__init__(batch_size)
-        log.info("loading recordio %s...", path_imgrec)
-        self.reader = RecordReader(path_imgrec)
-        layout = read_layout(self.reader)
-        self.header0 = tuple(int(number) for number in layout.header)
-        self.imgidx = list(layout.image_ids)
-        self.id2range = layout.identity_ranges
-        print("header0 label", np.array(self.header0, np.float32))
-        print("id2range", len(self.id2range))
-        print(len(self.imgidx))
-        print("rand_mirror", int(rand_mirror))
+        super().__init__(
+            batch_size,
+            data_shape,
+            path_imgrec,
+            Augmentation(rand_mirror, aug_list, mean, cutoff),
+            data_name,
+            label_name,
+            threads,
+            seed,
+        )
         self.shuffle = shuffle
         self.seq = self.imgidx
-        self.seed = random.getrandbits(31) if seed is None else seed
-        self.provide_data = [mx.io.DataDesc(data_name, (batch_size, *data_shape))]
-        self.provide_label = [mx.io.DataDesc(label_name, (batch_size,))]
-        augmentation = Augmentation(
-            bool(rand_mirror), tuple(aug_list or ()), None if mean is None else tuple(mean), cutoff
-        )
-        self.batches = ImageBatches(self.reader, batch_size, data_shape, augmentation, threads)
-        self.epoch = -1
         if len(self.imgidx) < batch_size:
             log.warning(
                 "%s holds %d images, fewer than a batch of %d: images are repeated within a batch",
@@ -112,17 +180,8 @@ class FaceImageIter(mx.io.DataIter):
         """At least one."""
         return max(len(self.seq) // self.batch_size, 1)
 
-    def num_samples(self):
-        """Number of images in an epoch's order."""
-        return len(self.seq)
-
-    def reset(self):
-        """Begins the next epoch; without effect while the present one has given nothing yet."""
-        print("call reset()")
-        if self.epoch < 0 or self.batches.position > 0:
-            self._begin(self.epoch + 1, 0)
-
-    def _begin(self, epoch, first):
+    def begin_epoch(self, epoch, first=0):
+        """Begins the given epoch, at its batch `first`."""
         if not self.seq:
             raise InputError("FaceImageIter.seq is empty: there is no image to train on")
         if self.shuffle:
@@ -131,19 +190,6 @@ class FaceImageIter(mx.io.DataIter):
         self.epoch = epoch
         self.batches.start(np.asarray(self.seq, np.int64), (self.seed, epoch), first)
 
-    def next(self):
-        """The next `mx.io.DataBatch`; StopIteration at the epoch's end."""
-        if self.epoch < 0:
-            self.reset()
-        images, labels = self.batches.next_batch()
-        return mx.io.DataBatch(
-            [mx.nd.array(images)],
-            [mx.nd.array(labels)],
-            pad=0,
-            provide_data=self.provide_data,
-            provide_label=self.provide_label,
-        )
-
     def state(self):
         """What `restore` needs to go on behind the last batch given, as plain numbers."""
         return {"seed": self.seed, "epoch": self.epoch, "batch": self.batches.position}
@@ -151,7 +197,7 @@ class FaceImageIter(mx.io.DataIter):
     def restore(self, state):
         """Goes on where the iterator that gave `state` was."""
         self.seed = state["seed"]
-        self._begin(state["epoch"], state["batch"])
+        self.begin_epoch(state["epoch"], state["batch"])
 
 
 class FaceImageIterList(mx.io.DataIter):

@@ -34,6 +34,13 @@ def lr_steps_text(text):
     return text
 
 
+def positive_int(text):
+    """A whole number from 1 on; for `type=`."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from 1 on")
+    return int(text)
+
+
 def add_run_arguments(parser, ckpt):
     """Where a training run reads and writes, how long it goes on, and on which devices."""
     parser.add_argument("--data-dir", default="", help="folder of train.rec, train.idx, property")
@@ -50,12 +57,14 @@ def add_run_arguments(parser, ckpt):
         choices=(0, 1, 2),
         help="checkpoints: 0 none, 1 when verification is good (and at the end), 2 always",
     )
-    parser.add_argument("--end-epoch", type=int, default=100000, help="stop after so many epochs")
+    parser.add_argument(
+        "--end-epoch", type=positive_int, default=100000, help="stop after so many epochs"
+    )
     parser.add_argument(
         "--max-steps", type=int, default=0, help="stop after so many batches; 0: no limit"
     )
     parser.add_argument(
-        "--verbose", type=int, default=2000, help="verify and save every so many batches"
+        "--verbose", type=positive_int, default=2000, help="verify and save every so many batches"
     )
     parser.add_argument(
         "--target",
@@ -108,4 +117,4 @@ def add_image_arguments(parser):
     """What is done to each training image, and by how many threads."""
     parser.add_argument("--rand-mirror", type=int, default=1, help="1: mirror half of the images")
     parser.add_argument("--cutoff", type=int, default=0, help="grey out a square of so many pixels")
-    parser.add_argument("--threads", type=int, default=2, help="threads that decode images")
+    parser.add_argument("--threads", type=positive_int, default=4, help="that decode images")

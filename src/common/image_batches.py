@@ -25,13 +25,13 @@ MEAN_SCALE = 0.0078125  # 2018: 1/128, together with a mean of 127.5
 class Augmentation(NamedTuple):
     """What is done to each image, in this order.
 
-    `rand_mirror` flips half of the images, `aug_list` are callables from NDArray (H,W,3) to the same,
-    `mean` (3,) is subtracted and the rest scaled by 1/128, `cutoff` is the side in pixels of
+    `rand_mirror` flips half of the images; `aug_list` are callables from NDArray (H,W,3) to the
+    same; `mean` (3,) is subtracted and the rest scaled by 1/128; `cutoff` is the side in pixels of
     a square that becomes grey.
     """
 
     rand_mirror: bool = False
-    aug_list: tuple = ()
+    aug_list: list | None = None
     mean: tuple | None = None
     cutoff: int = 0
 
@@ -145,7 +145,7 @@ class ImageBatches:
         stream = self._stream if isinstance(self._stream, tuple) else (self._stream,)
         random = np.random.default_rng((*stream, number))
         size, (_, height, width) = self.batch_size, self.data_shape
-        mirror = random.integers(0, 2, size) * (self._augment and self.augmentation.rand_mirror)
+        mirror = random.integers(0, 2, size) * bool(self._augment and self.augmentation.rand_mirror)
         rows = random.integers(0, height, size)
         return list(zip(mirror, rows, random.integers(0, width, size), strict=True))
 

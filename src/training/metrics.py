@@ -11,6 +11,9 @@ SMALLEST_PROBABILITY = 1e-30
 class _RunningMean(mx.metric.EvalMetric):
     """A mean since the last speed line (local), and one over the epoch (global)."""
 
+    def __init__(self, name):
+        super().__init__(name, has_global_stats=True)
+
     def add(self, total, count):
         self.sum_metric += total
         self.num_inst += count

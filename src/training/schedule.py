@@ -34,12 +34,13 @@ def learning_rate_steps(text, loss_type, batch_size):
 class Schedule(NamedTuple):
     """Learning rate by batch, and the end of a run.
 
-    `max_steps` 0 means no limit; `beta_freeze` shifts the steps, as SphereFace's annealing does.
+    `batches_per_epoch` is None where epochs differ; `max_steps` 0 means no limit; `beta_freeze`
+    shifts the steps, as SphereFace's annealing does.
     """
 
     base_rate: float
     steps: list
-    batches_per_epoch: int
+    batches_per_epoch: int | None
     end_epoch: int
     max_steps: int = 0
     beta_freeze: int = 0
@@ -55,31 +56,42 @@ class Schedule(NamedTuple):
 
     @property
     def last_step(self):
-        """The number of batches when all goes to its end."""
-        by_epochs = self.batches_per_epoch * self.end_epoch
-        return min(by_epochs, self.max_steps) if self.max_steps > 0 else by_epochs
+        """The number of batches when all goes to its end; infinite where only epochs limit it."""
+        by_steps = self.max_steps if self.max_steps > 0 else math.inf
+        if self.batches_per_epoch is None:
+            return by_steps
+        return min(by_steps, self.batches_per_epoch * self.end_epoch)
 
 
 def describe(schedule, images, batch_size):
-    """Lines that say, before the first batch, how the run will go."""
+    """Lines that say, before the first batch, how the run will go.
+
+    Parameters
+    ----------
+    schedule : Schedule
+    images : int
+        In an epoch, or in a bag to mine triplets from.
+    batch_size : int
+    """
+    last = schedule.last_step
+    lines = [f"batches of {batch_size}; epochs of what a bag of {images} images gives"]
+    if schedule.batches_per_epoch is not None:
+        batches = schedule.batches_per_epoch
+        lines = [f"{images} images, {batches} batches of {batch_size} an epoch"]
+    by_steps = last == schedule.max_steps
+    end = f"--max-steps {schedule.max_steps}" if by_steps else f"--end-epoch {schedule.end_epoch}"
+    if math.isfinite(last) and schedule.batches_per_epoch is not None:
+        epochs = last / schedule.batches_per_epoch
+        end = f"batch {last}, after {epochs:.4g} epochs, by {end}"
+    lines.append(f"the run ends with {end}")
     falls = [step + schedule.beta_freeze for step in schedule.steps]
-    inside = [step for step in falls if step < schedule.last_step]
+    inside = [step for step in falls if step < last]
     rates = ", ".join(f"{schedule.rate(step + 1):.6g} after batch {step}" for step in inside)
     rate = f"learning rate {schedule.base_rate:g}, {rates or 'the same to the end'}"
-    if falls and len(inside) < len(falls):
+    if len(inside) < len(falls):
         later = ", ".join(str(step) for step in falls[len(inside) :])
-        rate += f" (this run ends before {later})"
-    by = (
-        f"--max-steps {schedule.max_steps}"
-        if schedule.last_step == schedule.max_steps
-        else f"--end-epoch {schedule.end_epoch}"
-    )
-    epochs = schedule.last_step / schedule.batches_per_epoch
-    return [
-        f"{images} images, {schedule.batches_per_epoch} batches of {batch_size} an epoch",
-        f"ends after {schedule.last_step} batches, {epochs:.4g} epochs, by {by}",
-        rate,
-    ]
+        rate += f" (the run ends before batch {later})"
+    return [*lines, rate]
 
 
 def own_class_logit(loss_type, margin_s, margin_m, margin_a, margin_b):
@@ -93,11 +105,12 @@ def own_class_logit(loss_type, margin_s, margin_m, margin_a, margin_b):
 
 
 def loss_at_start(loss_type, num_classes, emb_size, margins):
-    """Loss to expect of an untrained network.
+    """Loss to expect of an untrained network, to within some tenths of it.
 
-    A softmax that knows nothing gives ln C. With a margin the logits of the other classes are
-    s·cosθ with cosθ about normal of variance 1/D, whose exponentials have the mean exp(s²/2D), and
-    the own class starts behind by its margin.
+    A softmax that knows nothing gives ln C. With a margin the own class starts behind by it, and
+    the logits of the n others, s·cosθ, are about normal of deviation s/√D. The logarithm of the sum
+    of their exponentials is ln n + s²/2D as long as the mean of such a sum is made by many; beyond
+    s/√D = √(2 ln n) the largest alone makes it (Derrida's random energy model, 1981).
 
     Parameters
     ----------
@@ -108,7 +121,10 @@ def loss_at_start(loss_type, num_classes, emb_size, margins):
     """
     if loss_type == 0:
         return math.log(num_classes)
-    others = math.log(max(num_classes - 1, 1)) + margins[0] ** 2 / (2 * emb_size)
-    # ln(exp(others) + exp(own)) - own, without overflow.
+    entropy = math.log(max(num_classes - 1, 1))
+    deviation = margins[0] / math.sqrt(emb_size)
+    limit = math.sqrt(2 * entropy)
+    others = deviation * limit if deviation > limit else entropy + deviation**2 / 2
     behind = others - own_class_logit(loss_type, *margins)
-    return behind + math.log1p(math.exp(-behind)) if behind > 0 else math.log1p(math.exp(behind))
+    # ln(1 + exp(behind)), without overflow
+    return max(behind, 0.0) + math.log1p(math.exp(-abs(behind)))

@@ -1,0 +1,157 @@
+"""The network under training: bound to its devices, stepped, read out and restored."""
+
+import contextlib
+import io
+import logging
+import warnings
+
+import numpy as np
+
+from src.common import checkpoints
+from src.common.errors import InputError
+from src.common.mxnet_backend import mx
+from src.symbols.cpu_graph import original_parameters, rewrite_prelu
+
+log = logging.getLogger()  # 2018: its lines begin with "INFO:root:"
+
+CLASSIFIER = "fc7_weight"
+_LISTED = 6
+
+
+class TrainingModel:
+    """A symbol with its parameters on its devices.
+
+    On the CPU what is bound is the rewritten graph, several times as fast; what comes out and what
+    is saved are the original's symbol and parameters.
+
+    Parameters
+    ----------
+    symbol : Symbol
+        Inputs `data` and `softmax_label`.
+    contexts : list of Context
+        The batch is divided evenly among them.
+
+    Attributes
+    ----------
+    module : mx.mod.Module
+    """
+
+    def __init__(self, symbol, contexts):
+        self.symbol = symbol
+        on_cpu = contexts[0].device_type == "cpu"
+        bound = rewrite_prelu(symbol, for_training=True) if on_cpu else symbol
+        self.module = mx.mod.Module(bound, label_names=("softmax_label",), context=contexts)
+        self.optimizer = None
+
+    def bind(self, batch_size, data_shape, initializer, arg_params=None, aux_params=None):
+        """Sets the parameters; those that are not given are drawn by `initializer`.
+
+        Raises
+        ------
+        InputError
+            Given parameters that do not fit the symbol.
+        """
+        shapes = [("data", (batch_size, *data_shape))]
+        label_shapes = [("softmax_label", (batch_size,))]
+        if arg_params:
+            self._check_given(dict(shapes + label_shapes), arg_params, aux_params)
+        self.module.bind(data_shapes=shapes, label_shapes=label_shapes, for_training=True)
+        self.module.init_params(
+            initializer, arg_params=arg_params, aux_params=aux_params, allow_missing=True
+        )
+
+    def _check_given(self, input_shapes, arg_params, aux_params):
+        with contextlib.redirect_stdout(io.StringIO()):  # MXNet prints all shapes on an error
+            arg_shapes, _, aux_shapes = self.symbol.infer_shape(**input_shapes)
+        needed = dict(zip(self.symbol.list_arguments(), arg_shapes, strict=True))
+        needed.update(zip(self.symbol.list_auxiliary_states(), aux_shapes, strict=True))
+        given = {name: array.shape for name, array in {**arg_params, **aux_params}.items()}
+        missing = [name for name in needed if name not in given and name not in input_shapes]
+        if len(missing) + len(input_shapes) == len(needed):
+            raise InputError(
+                "no array of the checkpoint belongs to this network: do --network and --version-* "
+                "say what it was trained with?"
+            )
+        wrong = [
+            f"{name} is {given[name]}, expected {shape}"
+            for name, shape in needed.items()
+            if given.get(name, shape) != shape
+        ]
+        if wrong:
+            raise InputError(
+                f"the checkpoint does not fit --network, --emb-size and --version-*: "
+                f"{_listed(wrong)}"
+            )
+        if missing:
+            log.warning(
+                "%d of the network's %d arrays are not in the checkpoint and drawn anew: %s",
+                len(missing),
+                len(needed) - len(input_shapes),
+                _listed(missing),
+            )
+
+    def init_optimizer(self, optimizer, kvstore="device"):
+        """Makes the module ready to be stepped."""
+        self.optimizer = optimizer
+        with warnings.catch_warnings():
+            # The heads' gradients are means over a device's batch already, so that rescale_grad is
+            # 1/devices, not 1/images as MXNet expects.
+            warnings.filterwarnings("ignore", "Optimizer created manually outside Module")
+            self.module.init_optimizer(kvstore=kvstore, optimizer=optimizer)
+
+    def step(self, batch, rate):
+        """One update from one batch at the given learning rate."""
+        self.optimizer.lr = rate
+        self.module.forward_backward(batch)
+        self.module.update()
+
+    def parameters(self):
+        """(arg_params, aux_params) of the original symbol, on the CPU."""
+        return original_parameters(*self.module.get_params())
+
+    def save(self, prefix, number):
+        """Writes a checkpoint, whole or not at all; returns the path of its parameters."""
+        arg_params, aux_params = self.parameters()
+        path = checkpoints.save(prefix, number, self.symbol, arg_params, aux_params)
+        log.info('Saved checkpoint to "%s"', path)
+        return path
+
+    def non_finite(self):
+        """Names of the parameters that hold NaN or infinity."""
+        arg_params, aux_params = self.parameters()
+        every = {**arg_params, **aux_params}
+        return [name for name, array in every.items() if not np.isfinite(array.asnumpy()).all()]
+
+    def non_finite_outputs(self):
+        """Names of the outputs of the last forward that hold NaN or infinity."""
+        outputs = zip(self.module.output_names, self.module.get_outputs(), strict=True)
+        return [name for name, array in outputs if not np.isfinite(array.asnumpy()).all()]
+
+    def momentum(self):
+        """Momentum by parameter name; empty before the first step, and without momentum."""
+        names = self.optimizer.idx2name
+        return {
+            names.get(index, index): state
+            for index, state in self._updater().states.items()
+            if state is not None
+        }
+
+    def set_momentum(self, momentum):
+        """Takes what `momentum` gave, on the same devices or others as many."""
+        updater = self._updater()
+        by_index = self.module._kvstore is None or not self.module._update_on_kvstore
+        keys = self.optimizer.idx2name.items() if by_index else ((n, n) for n in momentum)
+        for key, name in keys:
+            if name in momentum:
+                updater.states[key] = momentum[name].copy()
+                updater.states_synced[key] = False
+
+    def _updater(self):
+        # MXNet tells this to nobody but a pickle, which would have to be unpickled to be read.
+        module = self.module
+        return module._kvstore._updater if module._update_on_kvstore else module._updater
+
+
+def _listed(names):
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more
