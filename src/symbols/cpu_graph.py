@@ -1,18 +1,21 @@
 """Symbols rewritten for the CPU when they are bound: the same function, several times as fast.
 
 MXNet's PReLU knows only the plain memory layout, so that every PReLU makes oneDNN leave its blocked
-one and come back. Batch normalisation with given statistics is a channel-wise a·x + b that stays in
-the blocked layout, and
+one and come back. For every slope
 
     PReLU(x) = slope · x + (1 - slope) · relu(x)
 
-for every slope. What is saved is always the original symbol with the original parameters: a
-rewritten symbol only needs the constants of `extra_auxiliary` beside them.
+and two layers that scale each channel stay in the blocked layout: batch normalisation with given
+statistics, which is the faster one in training, and a depthwise convolution of 1×1, which the
+inference backend fuses with the sum.
+
+What is saved is always the original symbol with the original parameters.
 """
 
 import json
 
 from src.common.mxnet_backend import mx
+from src.symbols.symbol_utils import INPUT_SHAPE
 
 MARK = "_cpu_graph"
 
@@ -44,7 +47,7 @@ class GraphWriter:
         return mx.sym.load_json(json.dumps(graph))
 
 
-def add_prelu(writer, name, data, slope):
+def add_normalising_prelu(writer, name, data, slope):
     """slope · data + (1 - slope) · relu(data), as two batch normalisations and a sum.
 
     Statistics are fixed at mean 0 and variance 1. The gradient reaches data and slope; the offset
@@ -68,6 +71,31 @@ def add_prelu(writer, name, data, slope):
     return writer.add("elemwise_add", name, [linear, bent])
 
 
+def add_depthwise_prelu(writer, name, data, slope, channels):
+    """slope · data + (1 - slope) · relu(data), as two depthwise convolutions of 1×1 and a sum."""
+    prefix = f"{name}{MARK}"
+    rest = writer.add("_rminus_scalar", f"{prefix}_rest", [slope], scalar="1")
+    positive = writer.add("Activation", f"{prefix}_relu", [data], act_type="relu")
+    linear = add_channel_scale(writer, f"{prefix}_linear", data, slope, channels)
+    bent = add_channel_scale(writer, f"{prefix}_bent", positive, rest, channels)
+    return writer.add("elemwise_add", name, [linear, bent])
+
+
+def add_channel_scale(writer, name, data, scale, channels):
+    """`data` (N, C, H, W), each channel times its entry of `scale` (C,)."""
+    for axis in range(3):  # (C,) to (C, 1, 1, 1); shape inference goes backward through these
+        scale = writer.add("expand_dims", f"{name}_weight{axis}", [scale], axis="1")
+    return writer.add(
+        "Convolution",
+        name,
+        [data, scale],
+        kernel="(1, 1)",
+        num_filter=str(channels),
+        num_group=str(channels),
+        no_bias="True",
+    )
+
+
 def add_flatten(writer, node, data):
     """`data` as (N, everything else), which is how the fully connected `node` takes it."""
     if node.get("attrs", {}).get("flatten", "True") not in ("True", "1"):
@@ -75,31 +103,50 @@ def add_flatten(writer, node, data):
     return writer.add("Flatten", f"{node['name']}{MARK}_flat", [data])
 
 
+def slope_channels(symbol):
+    """{index of a PReLU's node: C} for each that works on feature maps (N, C, H, W)."""
+    nodes = json.loads(symbol.tojson())["nodes"]
+    internals = symbol.get_internals()
+    _, shapes, _ = internals.infer_shape_partial(data=INPUT_SHAPE)
+    shapes = dict(zip(internals.list_outputs(), shapes, strict=True))
+    channels = {}
+    for index, node in enumerate(nodes):
+        shape = shapes.get(f"{node['name']}_output", ())
+        if is_prelu(node) and len(shape) == 4 and shape[1] > 0:
+            channels[index] = shape[1]
+    return channels
+
+
 def rewrite_prelu(symbol, for_training):
-    """The same function with each PReLU replaced by batch normalisations; see the module.
+    """The same function with each PReLU written as the module says.
 
     Parameters
     ----------
     symbol : Symbol
+        With the input `data`, (N, 3, H, W).
     for_training : bool
-        False adds a Flatten before every fully connected layer. MXNet 1.9.1's oneDNN backend
-        fails at the second inference where a map of 1×1 goes straight into one ("Check failed:
-        !IsMKLDNNData()").
+        False gives the graph for inference, and adds a Flatten before every fully connected layer:
+        MXNet 1.9.1's oneDNN backend fails at the second inference where a map of 1×1 goes straight
+        into one ("Check failed: !IsMKLDNNData()").
 
     Returns
     -------
     rewritten : Symbol
-        Same arguments and outputs in the same order; more auxiliary states, see `extra_auxiliary`.
+        Same arguments and outputs in the same order; it may have more auxiliary states, see
+        `extra_auxiliary`.
     """
     graph = json.loads(symbol.tojson())
+    channels = {} if for_training else slope_channels(symbol)
     writer = GraphWriter()
     entries = []  # of each node of the graph: its index in the new one
-    for node in graph["nodes"]:
+    for index, node in enumerate(graph["nodes"]):
         inputs = [[entries[i], output, version] for i, output, version in node["inputs"]]
         if node["op"] == "FullyConnected" and not for_training:
             inputs[0] = add_flatten(writer, node, inputs[0])
-        if is_prelu(node):
-            entry = add_prelu(writer, node["name"], *inputs)
+        if index in channels:
+            entry = add_depthwise_prelu(writer, node["name"], *inputs, channels[index])
+        elif is_prelu(node):
+            entry = add_normalising_prelu(writer, node["name"], *inputs)
         else:
             entry = writer.add(node["op"], node["name"], inputs, **node.get("attrs", {}))
         entries.append(entry[0])
@@ -129,3 +176,29 @@ def extra_auxiliary(rewritten, arg_params):
 def original_parameters(arg_params, aux_params):
     """(arg_params, aux_params) without what `rewrite_prelu` added: what a checkpoint holds."""
     return arg_params, {name: value for name, value in aux_params.items() if MARK not in name}
+
+
+# Operators that treat each photo of a batch by itself.
+PER_PHOTO = {
+    *("null", "_copy", "identity", "Convolution", "BatchNorm", "LeakyReLU", "Activation"),
+    *("Pooling", "Dropout", "Flatten", "FullyConnected", "Concat", "elemwise_add"),
+    *("_minus_scalar", "_mul_scalar", "broadcast_mul", "L2Normalization"),
+}
+PHOTOS_IN_CACHE = 4
+
+
+def inference_batch(symbol, batch_size):
+    """How many photos to give at a time so that feature maps stay in the processor's cache.
+
+    `PHOTOS_IN_CACHE` at most for a network that treats each photo by itself; `batch_size` for one
+    with a GNAP head, whose embeddings depend on the whole batch.
+
+    Parameters
+    ----------
+    symbol : Symbol
+        As saved, not rewritten.
+    batch_size : int
+        As asked for.
+    """
+    operators = {node["op"] for node in json.loads(symbol.tojson())["nodes"]}
+    return min(batch_size, PHOTOS_IN_CACHE) if operators <= PER_PHOTO else batch_size

@@ -105,7 +105,7 @@ def inferred_size(embedding, flags):
         with contextlib.redirect_stdout(io.StringIO()):  # MXNet prints the shapes it was given
             _, (shape,), _ = embedding.infer_shape(data=INPUT_SHAPE)
     except mx.base.MXNetError as error:
-        reason = str(error).strip().splitlines()[-1]
+        reason = str(error).strip().splitlines()[-1].split("Check failed: ")[-1]
         raise InputError(
             f"{flags}: the head does not fit the network's last layer ({reason}); "
             "take another --version-output, or --version-input 1"
