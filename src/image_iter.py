@@ -2,6 +2,7 @@
 
 import logging
 import random
+import weakref
 
 import numpy as np
 
@@ -40,6 +41,7 @@ class RecordImageIter(mx.io.DataIter):
         super().__init__(batch_size)
         log.info("loading recordio %s...", path_imgrec)
         self.reader = RecordReader(path_imgrec)
+        weakref.finalize(self, self.reader.close)
         layout = read_layout(self.reader)
         self.header0 = tuple(int(number) for number in layout.header)
         self.imgidx = list(layout.image_ids)

@@ -2,7 +2,12 @@
 
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+
+from src.common.face_records import FaceRecordWriter
+from src.common.verification_set import write_bin
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -20,3 +25,32 @@ def shared():
     if not path.is_dir():
         pytest.skip("the reference folder ../shared is not here: parity is NOT checked")
     return path
+
+
+@pytest.fixture(scope="session")
+def learnable_set(tmp_path_factory):
+    """Folder of a training set that a few steps learn: 8 identities of 6 pictures 112×112.
+
+    Each identity is a coarse pattern of its own; its pictures differ by noise. There is a
+    verification set, `pairs.bin`, of the same.
+    """
+    folder = tmp_path_factory.mktemp("learnable")
+    random = np.random.RandomState(0)
+    pictures = []
+    with FaceRecordWriter(folder / "train.rec") as writer:
+        for identity in range(8):
+            coarse = random.randint(0, 256, (7, 7, 3)).astype(np.uint8)
+            pattern = cv2.resize(coarse, (112, 112), interpolation=cv2.INTER_LINEAR)
+            for _ in range(6):
+                noisy = pattern.astype(int) + random.randint(-25, 26, pattern.shape)
+                picture = np.clip(noisy, 0, 255).astype(np.uint8)
+                pictures.append(cv2.imencode(".jpg", picture)[1].tobytes())
+                writer.add_image([identity, 1], pictures[-1])
+    (folder / "property").write_text("8,112,112\n")
+    same = [(6 * i, 6 * i + 1) for i in range(8)]
+    different = [(6 * i, (6 * i + 8) % 48) for i in range(8)]
+    pairs = [pair for both in zip(same, different, strict=True) for pair in both]
+    write_bin(
+        folder / "pairs.bin", [pictures[i] for pair in pairs for i in pair], [True, False] * 8
+    )
+    return folder

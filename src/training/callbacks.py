@@ -121,8 +121,7 @@ class CheckpointRule:
         if accuracies:
             first, last = accuracies[0], accuracies[-1]
             good = first > max(self.highest[0], self.GOOD_FIRST)
-            # 2018: here an equal result counts as a new best.
-            good |= last >= self.highest[1] and first >= self.GOOD_ENOUGH_FIRST
+            good |= last > self.highest[1] and first >= self.GOOD_ENOUGH_FIRST
             self.highest = [max(first, self.highest[0]), max(last, self.highest[1])]
         return self.ckpt == 2 or (self.ckpt == 1 and good)
 

@@ -11,6 +11,8 @@ from src.eval import verification
 
 log = logging.getLogger(__name__)
 
+FOLDS = 10  # of a verification set, if it has as many pairs
+
 # The model zoo's MobileFaceNet names the weight of `pre_fc1` after the layer behind it.
 OTHER_NAMES = {"fc1_weight": "pre_fc1_weight"}
 
@@ -100,7 +102,7 @@ def load_targets(data_dir, target, image_size):
     for name in filter(None, (part.strip() for part in target.split(","))):
         path = os.path.join(data_dir, f"{name}.bin")
         if os.path.exists(path):
-            found.append((name, verification.load_bin(path, image_size)))
+            found.append((name, verification.load_pairs(path, image_size)))
             print("ver", name)
         else:
             missing.append(f"{name}.bin")
@@ -115,8 +117,9 @@ def verifier(targets, module, batch_size):
     def verify(step):
         accuracies = []
         for name, data_set in targets:
+            folds = min(FOLDS, len(data_set[1]))
             _, _, accuracy, deviation, xnorm, _ = verification.test(
-                data_set, module, batch_size, 10, None, None
+                data_set, module, batch_size, folds
             )
             print(f"[{name}][{step}]XNorm: {xnorm:f}")
             print(f"[{name}][{step}]Accuracy-Flip: {accuracy:1.5f}+-{deviation:1.5f}")
