@@ -82,16 +82,16 @@ def _decode(encoded, image_size, path, index):
             f"{path}: image {index} (of pair {index // 2}) cannot be decoded; the file is damaged: "
             "get it again, or pack it again with src.data.lfw2pack"
         )
-    if image.shape[1] != image_size[0]:
-        # 2018: a set of another size is resized by its shorter side (bicubic).
-        scale = image_size[0] / min(image.shape[:2])
-        size = int(image.shape[1] * scale), int(image.shape[0] * scale)
+    height, width = image.shape[:2]
+    if (height, width) != tuple(image_size):
+        # 2018: a set of another size is resized by its shorter side, bicubic.
+        short, wanted = min(height, width), min(image_size)
+        size = width * wanted // short, height * wanted // short
         image = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
     if image.shape[:2] != tuple(image_size):
         raise InputError(
-            f"{path}: image {index} is {image.shape[0]}×{image.shape[1]} (height × width), but "
-            f"property says {image_size[0]}×{image_size[1]}; pack the set again with "
-            f"src.data.lfw2pack --image-size {image_size[0]},{image_size[1]}"
+            f"{path}: image {index} is {height}×{width} (height × width), which does not scale to "
+            f"the {image_size[0]}×{image_size[1]} of property; align and pack the set again"
         )
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB).transpose(2, 0, 1)
 
