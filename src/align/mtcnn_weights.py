@@ -1,6 +1,5 @@
 """The weights of the face detector, from the package `mtcnn` or from 2018's det1-3.npy."""
 
-import codecs
 import importlib.util
 import os
 import pickle
@@ -108,7 +107,6 @@ _PLAIN_NAMES = {
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
     ("collections", "OrderedDict"): dict,
-    ("_codecs", "encode"): codecs.encode,
 }
 
 

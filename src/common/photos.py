@@ -7,7 +7,7 @@ import warnings
 import zlib
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from src.common.errors import InputError
 
@@ -31,11 +31,10 @@ DECODE_ERRORS = (
 DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 
 
-def read_photo(path, mode="RGB"):
-    """Pixels of a photo file, upright, with 8 bits a channel.
+def read_photo(path, mode="RGB", upright=True):
+    """Pixels of a photo file with 8 bits a channel.
 
-    The orientation that a camera wrote (EXIF) is applied; transparency is dropped; 16-bit greys are
-    scaled to 8; of an animation the first frame is taken.
+    Transparency is dropped; 16-bit greys are scaled to 8; of an animation the first frame is taken.
 
     Parameters
     ----------
@@ -43,6 +42,9 @@ def read_photo(path, mode="RGB"):
         Any format that Pillow reads.
     mode : {'RGB', 'L'}
         Colour, or grey.
+    upright : bool
+        Turn the photo as the camera noted (EXIF orientation). Boxes and landmarks that come with a
+        photo may count in its pixels as they lie.
 
     Returns
     -------
@@ -55,15 +57,19 @@ def read_photo(path, mode="RGB"):
     InputError
         It is empty, truncated, or no photo.
     """
+    return decode_photo(read_content(path), os.fspath(path), mode, upright)
+
+
+def read_content(path):
+    """The bytes of a photo file; for errors see `read_photo`."""
     path = os.fspath(path)
     if os.path.isdir(path):
         raise InputError(f"{path}: a folder, not a photo")
     with open(path, "rb") as file:
-        content = file.read()
-    return decode_photo(content, path, mode)
+        return file.read()
 
 
-def decode_photo(content, name, mode="RGB"):
+def decode_photo(content, name, mode="RGB", upright=True):
     """As `read_photo`, of bytes that are in memory already; `name` stands in the error."""
     if not content:
         raise InputError(f"{name}: the file is empty")
@@ -73,19 +79,37 @@ def decode_photo(content, name, mode="RGB"):
         try:
             with Image.open(io.BytesIO(content)) as photo:
                 photo.load()
-                return np.array(_eight_bits(_upright(photo), mode))
+                return np.array(_eight_bits(_upright(photo) if upright else photo, mode))
         except UnidentifiedImageError:
             raise InputError(f"{name}: not a photo of a known format") from None
         except DECODE_ERRORS as error:
             raise InputError(f"{name}: cannot be decoded ({error})") from None
 
 
-def _upright(photo):
-    """The photo turned as its EXIF orientation says; as it lies where that cannot be read."""
+_EXIF_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""How to turn a photo upright, by its EXIF orientation (EXIF 2.3, section 4.6.4)."""
+
+
+def camera_turn(photo):
+    """The turn that brings an open Pillow image upright; None if it is, or says nothing."""
     try:
-        return ImageOps.exif_transpose(photo) or photo
+        return _TURNS.get(photo.getexif().get(_EXIF_ORIENTATION))
     except DECODE_ERRORS:
-        return photo
+        return None  # damaged notes do not make a photo unreadable
+
+
+def _upright(photo):
+    turn = camera_turn(photo)
+    return photo if turn is None else photo.transpose(turn)
 
 
 def _eight_bits(photo, mode):

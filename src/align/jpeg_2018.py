@@ -1,0 +1,173 @@
+"""JPEG colours as the libjpeg of 2018's Pillow gave them.
+
+In a usual JPEG (4:2:0) colour has half the resolution of brightness. libjpeg 7 to 9, in the Pillow
+of 2018, brought it to full size by the inverse cosine transform of each block at twice its size;
+libjpeg-turbo, in the Pillow of today, by interpolating. Pixels differ by up to 24 grey levels at
+coloured edges, and the detector is that sensitive: on Labeled Faces in the Wild its landmarks move
+by some tenths of a pixel, so that an aligned face would be up to 14 grey levels (mean) away from
+2018's. Here the colour planes are taken from a decoding at half size, where no interpolation takes
+place, and enlarged as libjpeg 9 did.
+"""
+
+import io
+import struct
+import warnings
+
+import numpy as np
+from PIL import Image, JpegImagePlugin
+
+from src.common.photos import DECODE_ERRORS, camera_turn, decode_photo, read_content
+
+_BLOCK = 8
+_HALF_SAMPLING = 2  # of JpegImagePlugin.get_sampling: 4:2:0
+
+
+_PLACES = (2 * np.arange(_BLOCK)[:, None] + 1) * np.arange(_BLOCK) * np.pi / (2 * _BLOCK)
+_TO_SAMPLES = np.cos(_PLACES) * np.where(np.arange(_BLOCK) == 0, np.sqrt(1 / 8), np.sqrt(2 / 8))
+"""Inverse cosine transform, (sample, coefficient); orthogonal, so that its transpose goes back."""
+
+# Inverse cosine transform of 8 coefficients to 16 samples, times √8 · 2**13; the upper 8 samples.
+# libjpeg multiplies by sums of rounded numbers, whence some of these are off by one.
+_UPPER = [
+    [8192, 11529, 11363, 11086, 10703, 10217, 9632, 8956],
+    [8192, 11086, 9633, 7350, 4433, 1136, -2260, -5461],
+    [8192, 10217, 6437, 1136, -4433, -8955, -11363, -11086],
+    [8192, 8956, 2260, -5461, -10703, -11086, -6436, 1137],
+    [8192, 7350, -2260, -10217, -10703, -3363, 6436, 11529],
+    [8192, 5461, -6437, -11529, -4433, 7349, 11363, 3363],
+    [8192, 3363, -9633, -8955, 4433, 11529, 2260, -10217],
+    [8192, 1136, -11363, -3363, 10703, 5461, -9632, -7350],
+]
+_TO_DOUBLE = np.array(_UPPER + _UPPER[::-1], dtype=np.float64)
+_TO_DOUBLE[_BLOCK:, 1::2] *= -1  # the odd waves are antisymmetric
+
+
+def read_photo_2018(path, upright=True):
+    """Pixels of a photo file as the 2018 aligner saw them; see `src.common.photos.read_photo`.
+
+    2018 did not turn photos (`upright`), and let anything but 8-bit RGB, RGBA and grey fail.
+    """
+    content = read_content(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of odd metadata
+        try:
+            image = decode_jpeg(content, upright)
+        except DECODE_ERRORS:
+            image = None  # the common decoder finds the reason, or a way
+    return decode_photo(content, path, upright=upright) if image is None else image
+
+
+def decode_jpeg(content, upright=True):
+    """Pixels of a 4:2:0 colour JPEG, as libjpeg 9 decodes it.
+
+    Parameters
+    ----------
+    content : bytes
+    upright : bool
+        Turn the photo as the camera noted.
+
+    Returns
+    -------
+    image : uint8 ndarray of shape (H, W, 3), or None
+        RGB. None for any other file; but for JPEGs of 4:2:2, all libraries decode them alike.
+
+    Raises
+    ------
+    One of `DECODE_ERRORS`
+        The file is damaged.
+    """
+    with Image.open(io.BytesIO(content)) as photo:
+        if not _has_half_colour(photo):
+            return None
+        width, height = photo.size
+        turn = camera_turn(photo) if upright else None
+        tables = [np.array(photo.quantization[layer[3]]) for layer in photo.layer[1:]]
+        photo.draft("YCbCr", photo.size)
+        brightness = np.asarray(photo)[..., 0]
+    half = _colour_planes(content)
+    planes = [
+        _doubled(half[..., index + 1], table)[:height, :width] for index, table in enumerate(tables)
+    ]
+    image = _rgb(brightness, *planes)
+    return image if turn is None else np.array(Image.fromarray(image).transpose(turn))
+
+
+def _has_half_colour(photo):
+    """Whether it is a JPEG of brightness and two colours of half the width and height."""
+    return (
+        isinstance(photo, JpegImagePlugin.JpegImageFile)
+        and photo.mode == "RGB"
+        and photo.info.get("adobe_transform", 1) == 1
+        and JpegImagePlugin.get_sampling(photo) == _HALF_SAMPLING
+        and min(photo.size) >= 2 * _BLOCK
+    )
+
+
+def _colour_planes(content):
+    """Decoding at half size, uint8 (h, w, 3), Y Cb Cr; colours are whole blocks of 8×8."""
+    with Image.open(io.BytesIO(_to_whole_blocks(content))) as photo:
+        photo.draft("YCbCr", (photo.width // 2, photo.height // 2))
+        return np.asarray(photo)
+
+
+def _to_whole_blocks(content):
+    """The same JPEG declared larger, up to the end of its last blocks of 16×16 pixels.
+
+    The blocks at the right and lower edge are in the file anyway; only whole ones can be
+    transformed.
+    """
+    position = 2
+    while content[position] == 0xFF:
+        marker = content[position + 1]
+        if marker in (0xC0, 0xC1, 0xC2):
+            height, width = struct.unpack_from(">HH", content, position + 5)
+            whole = (-(-size // 16) * 16 for size in (height, width))
+            return content[: position + 5] + struct.pack(">HH", *whole) + content[position + 9 :]
+        if marker == 0xFF:  # padding
+            position += 1
+        else:
+            position += 2 + struct.unpack_from(">H", content, position + 2)[0]
+    raise ValueError("no frame header")
+
+
+def _doubled(plane, table):
+    """A colour plane (h, w) at twice the size, uint8 (2h, 2w).
+
+    Parameters
+    ----------
+    plane : uint8 ndarray of shape (h, w)
+        Multiples of 8.
+    table : ndarray of shape (64,)
+        Quantisation steps. The coefficients are multiples of these, which takes off what was lost
+        by rounding to whole grey levels.
+    """
+    height, width = plane.shape
+    # One pass along the columns of all blocks, one along the rows, each one matrix product.
+    samples = plane.reshape(-1, _BLOCK, width).astype(np.float64) - 128
+    coefficients = (_TO_SAMPLES.T @ samples).reshape(-1, _BLOCK) @ _TO_SAMPLES
+    coefficients = coefficients.reshape(-1, _BLOCK, width // _BLOCK, _BLOCK)
+    step = table.reshape(_BLOCK, 1, _BLOCK).astype(np.float64)
+    coefficients = (np.rint(coefficients / step) * step).reshape(-1, _BLOCK, width)
+    # libjpeg's integers, of which 2 bits are kept between the passes; exact in float64, whose
+    # matrix product is fast.
+    between = np.floor((_TO_DOUBLE @ coefficients + 2**10) / 2**11).reshape(-1, _BLOCK)
+    doubled = np.floor((between @ _TO_DOUBLE.T + 2**17) / 2**18) + 128
+    return np.clip(doubled, 0, 255).astype(np.uint8).reshape(2 * height, 2 * width)
+
+
+# JFIF's conversion, in libjpeg's fixed-point arithmetic of 16 bits.
+_COLOUR = np.arange(256, dtype=np.int32) - 128
+_RED_OF_CR = ((91881 * _COLOUR + 32768) >> 16).astype(np.int16)
+_BLUE_OF_CB = ((116130 * _COLOUR + 32768) >> 16).astype(np.int16)
+_GREEN_OF_CB = -22553 * _COLOUR + 32768
+_GREEN_OF_CR = -46802 * _COLOUR
+
+
+def _rgb(brightness, blue, red):
+    """uint8 (H, W, 3) of the three planes."""
+    base = brightness.astype(np.int16)
+    image = np.empty((*brightness.shape, 3), dtype=np.uint8)
+    green = (_GREEN_OF_CB[blue] + _GREEN_OF_CR[red]) >> 16
+    for channel, shift in enumerate((_RED_OF_CR[red], green, _BLUE_OF_CB[blue])):
+        image[..., channel] = np.clip(base + shift, 0, 255)
+    return image
