@@ -29,6 +29,8 @@ class NoiseSGD(mx.optimizer.SGD):
     def _with_noise(self, grad):
         if isinstance(grad, list | tuple):
             return [self._with_noise(array) for array in grad]
+        if not self.scale:  # MXNet draws no normal numbers of deviation 0
+            return grad
         deviation = self.scale / self.rescale_grad  # SGD multiplies by rescale_grad afterwards
         noise = mx.nd.random.normal(
             0, deviation, shape=grad.shape, dtype=grad.dtype, ctx=grad.context

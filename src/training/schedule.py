@@ -105,7 +105,7 @@ def own_class_logit(loss_type, margin_s, margin_m, margin_a, margin_b):
 
 
 def loss_at_start(loss_type, num_classes, emb_size, margins):
-    """Loss to expect of an untrained network, to within some tenths of it.
+    """Loss to expect of an untrained network, to within some 10 %.
 
     A softmax that knows nothing gives ln C. With a margin the own class starts behind by it, and
     the logits of the n others, s·cosθ, are about normal of deviation s/√D. The logarithm of the sum

@@ -1,0 +1,134 @@
+"""The 2018 flags and defaults of the training commands, and what the parser refuses."""
+
+import argparse
+
+import pytest
+
+from src import train_softmax, train_triplet
+
+BOTH = {
+    "data_dir": "",
+    "prefix": "../model/model",
+    "pretrained": "",
+    "network": "r50",
+    "version_se": 0,
+    "version_input": 1,
+    "version_output": "E",
+    "version_unit": 3,
+    "version_act": "prelu",
+    "use_deformable": 0,
+    "end_epoch": 100000,
+    "lr": 0.1,
+    "lr_steps": "",
+    "wd": 0.0005,
+    "mom": 0.9,
+    "emb_size": 512,
+    "per_batch_size": 128,
+    "verbose": 2000,
+    "max_steps": 0,
+    "rand_mirror": 1,
+    "cutoff": 0,
+    "target": "lfw,cfp_fp,agedb_30",
+}
+SOFTMAX = {
+    "ckpt": 1,
+    "loss_type": 4,
+    "fc7_wd_mult": 1.0,
+    "fc7_lr_mult": 1.0,
+    "fc7_no_bias": False,
+    "bn_mom": 0.9,
+    "margin_m": 0.5,
+    "margin_s": 64.0,
+    "margin_a": 1.0,
+    "margin_b": 0.0,
+    "easy_margin": 0,
+    "margin": 4,
+    "beta": 1000.0,
+    "beta_min": 5.0,
+    "beta_freeze": 0,
+    "gamma": 0.12,
+    "power": 1.0,
+    "scale": 0.9993,
+}
+TRIPLET = {
+    "ckpt": 2,
+    "loss_type": 12,
+    "noise_sgd": 0.0,
+    "images_per_identity": 5,
+    "triplet_bag_size": 3600,
+    "triplet_alpha": 0.3,
+    "triplet_max_ap": 0.0,
+}
+# Flags that 2018 did not have.
+NEW = {
+    "seed": None,
+    "log_file": "",
+    "devices": "",
+    "resume": False,
+    "threads": 4,
+}
+COMMANDS = [(train_softmax, SOFTMAX), (train_triplet, TRIPLET)]
+
+
+@pytest.mark.parametrize(("command", "own"), COMMANDS)
+def test_defaults(command, own):
+    assert vars(command.parse_args([])) == {**BOTH, **own, **NEW}
+
+
+@pytest.mark.parametrize(("command", "own"), COMMANDS)
+def test_each_flag_is_taken_under_its_2018_name(command, own):
+    values = {
+        "network": "y1",
+        "version_output": "GDC",
+        "lr_steps": "10,20",
+        "loss_type": own["loss_type"],
+        "ckpt": 0,
+        "target": "lfw",
+    }
+    for name, default in {**BOTH, **own}.items():
+        flag = "--" + name.replace("_", "-")
+        if isinstance(default, bool):
+            argv, expected = [flag], True
+        else:
+            expected = values.get(name, "x" if default == "" else default)
+            argv = [flag, str(expected)]
+        others = ["--version-output", "GDC"] if name == "network" else []
+        assert getattr(command.parse_args([*others, *argv]), name) == expected
+
+
+@pytest.mark.parametrize("command", [train_softmax, train_triplet])
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--network", "y1"], "--network y1 needs --version-output GNAP or GDC, got E"),
+        (["--network", "q5"], "--network q5"),
+        (["--network", "resnet"], "--network resnet"),
+        (["--lr-steps", "3,2"], "ascending batch numbers"),
+        (["--lr-steps", "a"], "ascending batch numbers"),
+        (["--verbose", "0"], "whole number from 1"),
+        (["--per-batch-size", "-1"], "--per-batch-size -1"),
+        (["--lr", "0"], "--lr 0"),
+        (["--loss-type", "3"], "--loss-type"),
+        (["--ckpt", "3"], "--ckpt"),
+        (["--no-such-flag"], "unrecognized"),
+    ],
+)
+def test_the_parser_refuses_before_any_data_is_touched(command, argv, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        command.parse_args(argv)
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [train_softmax, train_triplet])
+def test_main_takes_a_namespace_as_in_2018(command, tmp_path):
+    args = command.parse_args(["--data-dir", str(tmp_path / "none")])
+    assert isinstance(args, argparse.Namespace)
+    with pytest.raises(FileNotFoundError, match="there is no such folder"):
+        command.main(args)
+
+
+@pytest.mark.parametrize("command", [train_softmax, train_triplet])
+def test_a_missing_data_dir_is_named(command):
+    with pytest.raises(ValueError, match="--data-dir is missing"):
+        command.main([])

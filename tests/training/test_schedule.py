@@ -1,0 +1,96 @@
+"""When the learning rate falls, and what is said before the start."""
+
+import math
+
+import numpy as np
+import pytest
+
+from src.training.schedule import Schedule, describe, learning_rate_steps, loss_at_start
+
+
+@pytest.mark.parametrize(
+    ("text", "loss_type", "batch_size", "expected"),
+    [
+        ("", 4, 512, [100000, 140000, 160000]),
+        ("", 2, 512, [100000, 140000, 160000]),
+        ("", 0, 512, [40000, 60000, 80000]),
+        ("", 0, 128, [160000, 240000, 320000]),
+        ("", 0, 480, [42666, 64000, 85333]),
+        ("", 12, 150, []),
+        ("100000,140000,160000", 0, 128, [100000, 140000, 160000]),
+        ("7", 12, 150, [7]),
+    ],
+)
+def test_steps_are_those_of_2018(text, loss_type, batch_size, expected):
+    assert learning_rate_steps(text, loss_type, batch_size) == expected
+
+
+def test_rates_are_those_of_repeated_multiplication():
+    schedule = Schedule(0.1, [3, 5, 6], 100, 10, beta_freeze=1)
+    rate = 0.1
+    for step in range(1, 20):
+        assert schedule.rate(step) == pytest.approx(rate, rel=1e-12)
+        # 2018: after batch `step`, in its callback
+        if step in (4, 6, 7):
+            rate *= 0.1
+            assert schedule.falls_after(step)
+        else:
+            assert not schedule.falls_after(step)
+
+
+@pytest.mark.parametrize(
+    ("batches", "end_epoch", "max_steps", "expected"),
+    [(10, 3, 0, 30), (10, 3, 7, 7), (10, 3, 70, 30), (None, 3, 7, 7), (None, 3, 0, math.inf)],
+)
+def test_the_last_batch(batches, end_epoch, max_steps, expected):
+    assert Schedule(0.1, [], batches, end_epoch, max_steps).last_step == expected
+
+
+def test_what_is_said_before_the_start():
+    lines = describe(Schedule(0.1, [20, 40, 600], 10, 5), 85, 8)
+    assert lines == [
+        "85 images, 10 batches of 8 an epoch",
+        "the run ends with batch 50, after 5 epochs, by --end-epoch 5",
+        "learning rate 0.1, 0.01 after batch 20, 0.001 after batch 40 "
+        "(the run ends before batch 600)",
+    ]
+    lines = describe(Schedule(0.005, [], None, 5, 100), 3600, 150)
+    assert lines == [
+        "batches of 150; epochs of what a bag of 3600 images gives",
+        "the run ends with --max-steps 100",
+        "learning rate 0.005, the same to the end",
+    ]
+
+
+def test_a_softmax_begins_at_the_logarithm_of_the_classes():
+    assert loss_at_start(0, 200, 128, (64.0, 0.5, 1.0, 0.0)) == math.log(200)
+
+
+@pytest.mark.parametrize(
+    ("loss_type", "margins", "own_logit"),
+    [
+        (2, (64.0, 0.35, 1.0, 0.0), lambda s, angle: s * (np.cos(angle) - 0.35)),
+        (4, (64.0, 0.5, 1.0, 0.0), lambda s, angle: s * np.cos(angle + 0.5)),
+        (5, (32.0, 0.3, 1.0, 0.2), lambda s, angle: s * (np.cos(angle + 0.3) - 0.2)),
+    ],
+)
+@pytest.mark.parametrize("num_classes", [50, 5000])
+@pytest.mark.parametrize("emb_size", [128, 512])
+def test_margin_losses_against_random_embeddings(
+    loss_type, margins, own_logit, num_classes, emb_size
+):
+    random = np.random.RandomState(0)
+    embeddings, classes = (random.randn(n, emb_size) for n in (100, num_classes))
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    classes /= np.linalg.norm(classes, axis=1, keepdims=True)
+    cosines = embeddings @ classes.T
+    logits = margins[0] * cosines
+    logits[:, 0] = own_logit(margins[0], np.arccos(cosines[:, 0]))
+    largest = logits.max(axis=1)
+    losses = largest + np.log(np.exp(logits - largest[:, None]).sum(axis=1)) - logits[:, 0]
+    expected = loss_at_start(loss_type, num_classes, emb_size, margins)
+    assert expected == pytest.approx(losses.mean(), rel=0.1)
+
+
+def test_one_class_has_nothing_to_lose_against():
+    assert math.isfinite(loss_at_start(4, 1, 128, (64.0, 0.5, 1.0, 0.0)))
