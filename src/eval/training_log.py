@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 SPEED_LINE = re.compile(r"Epoch\[(\d+)\] Batch \[(\d+)\]\s+Speed: ([\d.]+) samples/sec(.*)")
-METRIC = re.compile(r"([\w-]+)=([-+]?(?:[\d.]+(?:e[-+]?\d+)?|nan|inf))")
+METRIC = re.compile(r"\t(\w+)=([-+]?(?:[\d.]+(?:e[-+]?\d+)?|nan|inf))")
+EPOCH_LINE = re.compile(r"images, (\d+) batches of \d+ an epoch")
 VERIFICATION_LINE = re.compile(r"\[([^\]]+)\]\[(\d+)\]Accuracy-Flip: ([\d.]+)\+-([\d.]+)")
 
 
@@ -26,8 +27,9 @@ def _columns(rows):
 def read_training_log(path):
     """The `TrainingLog` of a file.
 
-    Speed lines count batches within their epoch; here they are counted through, with the last batch
-    that an epoch showed as its length, which is right to within one logging interval an epoch.
+    Speed lines count batches within their epoch; here they are counted through. Logs of 2018 do not
+    say how long an epoch is: the last batch that one shows is taken for it, which is right to within
+    one logging interval an epoch.
 
     Raises
     ------
@@ -35,13 +37,17 @@ def read_training_log(path):
         There is no such file.
     """
     speed, metrics, verification = [], {}, {}
-    epoch, before, last = 0, 0, 0
+    epoch, before, last, epoch_length = 0, 0, 0, None
     with open(path, encoding="utf-8", errors="replace") as lines:
         for line in lines:
+            match = EPOCH_LINE.search(line)
+            if match:
+                epoch_length = int(match[1])
             match = SPEED_LINE.search(line)
             if match:
                 if int(match[1]) != epoch:
-                    epoch, before = int(match[1]), before + last
+                    before = int(match[1]) * epoch_length if epoch_length else before + last
+                    epoch = int(match[1])
                 last = int(match[2])
                 speed.append((before + last, float(match[3])))
                 for name, value in METRIC.findall(match[4]):

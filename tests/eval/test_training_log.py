@@ -26,6 +26,18 @@ def test_a_log_is_read_by_batch(tmp_path):
     np.testing.assert_array_equal(log.verification["agedb_30"], [[4000], [0.96]])
 
 
+def test_batches_are_exact_where_the_log_tells_the_length_of_an_epoch(tmp_path):
+    path = tmp_path / "train.log"
+    path.write_text(
+        "INFO:root:280 images, 9 batches of 32 an epoch\n"
+        "INFO:root:Epoch[2] Batch [2]\tSpeed: 30.0 samples/sec\tacc=0.1\tdata-wait=0.5%\n"
+        "INFO:root:Epoch[4] Batch [4]\tSpeed: 30.0 samples/sec\tacc=0.2\tdata-wait=0.5%\n"
+    )
+    log = read_training_log(path)
+    np.testing.assert_array_equal(log.speed[0], [20, 40])
+    assert list(log.metrics) == ["acc"]
+
+
 def test_a_log_of_something_else_is_empty(tmp_path):
     path = tmp_path / "train.log"
     path.write_text("nothing\n")
