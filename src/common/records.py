@@ -198,7 +198,8 @@ class RecordReader:
                 f"{self.path_idx}: the index of the records is missing; {rebuild_remedy(self.path)}"
             )
         self.keys, self.offsets = read_index(self.path_idx)
-        self._file = open(self.path, "rb")  # noqa: SIM115  closed by close()
+        # A bare descriptor: the iterators of 2018's interface are never told to close.
+        self._descriptor = os.open(self.path, os.O_RDONLY)
 
     def __enter__(self):
         return self
@@ -213,8 +214,13 @@ class RecordReader:
         position = np.searchsorted(self.keys, index)
         return position < len(self.keys) and self.keys[position] == index
 
+    def __del__(self):
+        self.close()
+
     def close(self):
-        self._file.close()
+        descriptor, self._descriptor = getattr(self, "_descriptor", None), None
+        if descriptor is not None:
+            os.close(descriptor)
 
     def offset(self, index):
         """Where the record starts in the .rec; KeyError for an unknown one."""
@@ -241,7 +247,9 @@ class RecordReader:
             The index points at no whole record.
         """
         offset = self.offset(index)
-        descriptor = self._file.fileno()
+        descriptor = self._descriptor
+        if descriptor is None:
+            raise RuntimeError(f"{self.path} is closed")
         try:
             return decode_record(lambda at, n: os.pread(descriptor, n, at), offset)[0]
         except (ValueError, OSError) as error:

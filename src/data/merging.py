@@ -49,14 +49,8 @@ class Identity:
         self.new_label = None
 
 
-def open_face_set(folder, most=0):
+def open_face_set(folder):
     """The `FaceSet` in a folder.
-
-    Parameters
-    ----------
-    folder : str
-    most : int
-        Take only this many identities; 0 for all.
 
     Raises
     ------
@@ -71,7 +65,7 @@ def open_face_set(folder, most=0):
             "%s/property says %d classes, the records hold %d identities",
             folder, said.num_classes, len(ranges),
         )  # fmt: skip
-    return FaceSet(folder, reader, layout.header, ranges[: most or None], tuple(said.image_size))
+    return FaceSet(folder, reader, layout.header, ranges, tuple(said.image_size))
 
 
 def check_image_sizes(face_sets):

@@ -1,0 +1,51 @@
+"""Centres and nearest neighbours against slow, plain ones."""
+
+import numpy as np
+import pytest
+
+from src.common.face_records import open_face_records
+from src.data.class_centres import class_centres, embed_encoded, nearest, unit_rows
+from src.data.dataset_merge import load_model
+
+
+@pytest.mark.parametrize("block", [1, 7, 1024])
+def test_nearest_is_that_of_plain_loops(block):
+    random = np.random.RandomState(0)
+    queries, references = unit_rows(random.randn(20, 4)), unit_rows(random.randn(15, 4))
+    similarities, places = nearest(queries, references, block)
+    for query, similarity, place in zip(queries, similarities, places, strict=True):
+        slow = [float(np.dot(query, reference)) for reference in references]
+        assert place == int(np.argmax(slow))
+        assert similarity == pytest.approx(max(slow), abs=1e-12)
+
+
+def test_nearest_of_nothing():
+    similarities, places = nearest(np.eye(3), np.zeros((0, 1)))
+    assert similarities.tolist() == [-1] * 3
+    assert places.tolist() == [-1] * 3
+
+
+def test_zero_rows_stay_zero():
+    assert unit_rows([[3, 4], [0, 0]]).tolist() == [[0.6, 0.8], [0, 0]]
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 32])
+def test_centres_are_means_of_unit_embeddings(make_set, colour_model, batch_size, caplog):
+    colours = [(200, 30, 60), (20, 220, 90), (90, 90, 250), (1, 2, 3)]
+    folder = make_set("set", colours, images=3)
+    reader, layout = open_face_records(folder)
+    module = load_model(colour_model, batch_size, (16, 16))
+    with reader:
+        ranges = list(layout.identity_ranges.values())
+        centres, bad = class_centres(reader, ranges, module, batch_size, (16, 16))
+    assert bad == []
+    np.testing.assert_allclose(centres, unit_rows(np.array(colours) - 128), atol=1e-6)
+
+
+def test_undecodable_images_have_no_position(colour_model, make_picture):
+    module = load_model(colour_model, 2, (16, 16))
+    contents = [b"", make_picture((255, 128, 128)), b"x", make_picture((128, 255, 128), (8, 8))]
+    blocks = list(embed_encoded(contents, module, 2, (16, 16)))
+    assert np.concatenate([positions for positions, _ in blocks]).tolist() == [1, 3]
+    rows = np.concatenate([rows for _, rows in blocks])
+    np.testing.assert_allclose(rows, [[1, 0, 0], [0, 1, 0]], atol=1e-6)

@@ -1,0 +1,194 @@
+"""Merging: who stays, who goes and why, on sets whose people are colours."""
+
+import os
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from src.common.errors import InputError
+from src.common.face_image import load_property, write_property
+from src.common.face_records import FaceRecordWriter, open_face_records
+from src.common.mxnet_backend import mx
+from src.common.records import RecordReader
+from src.common.verification_set import write_bin
+from src.data import dataset_merge
+from src.data.class_centres import unit_rows
+
+RED, GREEN, BLUE, GREY = (250, 120, 120), (120, 250, 120), (120, 120, 250), (200, 200, 200)
+PINK = (250, 140, 140)  # cosine to RED 0.98, to GREY 0.72
+NEARLY_RED = (240, 120, 130)
+
+
+def merge(include, output, *flags):
+    dataset_merge.main(["--include", ",".join(include), "--output", str(output), *flags])
+
+
+def read_report(output):
+    with open(os.path.join(output, "merge_report.tsv"), encoding="utf-8") as file:
+        rows = [line.split("\t") for line in file.read().splitlines()]
+    return [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]
+
+
+def read_labels(output):
+    reader, layout = open_face_records(str(output))
+    with reader:
+        labels = [reader.read(index).label.tolist() for index in layout.image_ids]
+    assert load_property(str(output)).num_classes == len(layout.identity_ranges)
+    return [label for (label,) in labels]
+
+
+def test_without_a_model_sets_are_put_together(make_set, tmp_path, capsys):
+    first, second = make_set("a", [RED, GREEN]), make_set("b", [RED], images=3)
+    merge([first, second], tmp_path / "out", "--model", "", "--param1", "0")
+    assert read_labels(tmp_path / "out") == [0, 0, 1, 1, 2, 2, 2]
+    out = capsys.readouterr().out
+    assert "image_size [16, 16]" in out
+    assert "header0 label [5. 7.]" in out
+    assert "7 images + 3 identities + 1 header" in out
+    with (
+        RecordReader(tmp_path / "out" / "train.rec") as merged,
+        RecordReader(first + "/train.rec") as source,
+    ):
+        assert merged.read(1).content == source.read(1).content
+
+
+def test_duplicates_of_earlier_sets_go(make_set, tmp_path, colour_model, capsys):
+    sets = [make_set("a", [RED, GREEN]), make_set("b", [BLUE, NEARLY_RED, PINK]),
+            make_set("c", [GREEN, BLUE])]  # fmt: skip
+    merge(sets, tmp_path / "out", "--model", colour_model, "--param1", "0.99")
+    assert [
+        (row["set"][-1], row["label"], row["result"], row["like_set"][-1:], row["like"],
+         row["new_label"])
+        for row in read_report(tmp_path / "out")
+    ] == [
+        ("a", "0", "kept", "", "", "0"),
+        ("a", "1", "kept", "", "", "1"),
+        ("b", "0", "kept", "a", "0", "2"),
+        ("b", "1", "duplicate", "a", "0", ""),
+        ("b", "2", "kept", "a", "0", "3"),
+        ("c", "0", "duplicate", "a", "1", ""),
+        ("c", "1", "duplicate", "b", "0", ""),
+    ]  # fmt: skip
+    assert read_labels(tmp_path / "out") == [0, 0, 1, 1, 2, 2, 3, 3]
+    out = capsys.readouterr().out
+    for text in ("\n0 2\n", "\n1 3 4\n", "\n2 2 4\n", "b: 3 identities, 2 kept, 1 duplicate",
+                 "least similar duplicate: 0.99"):  # fmt: skip
+        assert text in out
+    similarity = float(read_report(tmp_path / "out")[3]["similarity"])
+    cosine = unit_rows([np.array(RED) - 128]) @ unit_rows([np.array(NEARLY_RED) - 128]).T
+    assert similarity == pytest.approx(cosine.item(), abs=1e-4)
+    # The centres kept for a stopped run are gone.
+    assert sorted(os.listdir(tmp_path / "out")) == [
+        "merge_report.tsv", "property", "train.idx", "train.rec",
+    ]  # fmt: skip
+
+
+def test_people_of_one_set_are_not_compared(make_set, tmp_path, colour_model):
+    sets = [make_set("a", [RED, RED]), make_set("b", [GREEN, GREEN])]
+    merge(sets, tmp_path / "out", "--model", colour_model)
+    assert [row["result"] for row in read_report(tmp_path / "out")] == ["kept"] * 4
+
+
+@pytest.mark.parametrize("kind", ["folder", "bin"])
+def test_excluded_people_go(make_set, make_picture, tmp_path, colour_model, capsys, kind):
+    folder = make_set("a", [RED, GREEN, BLUE])
+    if kind == "folder":
+        exclude = make_set("test", [BLUE, NEARLY_RED])
+    else:
+        exclude = str(tmp_path / "test.bin")
+        write_bin(exclude, [make_picture(BLUE), make_picture(NEARLY_RED)], [False])
+    flags = ("--model", colour_model, "--exclude", exclude, "--param2", "0.9")
+    merge([folder], tmp_path / "out", *flags)
+    assert [(row["result"], row["like"]) for row in read_report(tmp_path / "out")] == [
+        ("excluded", "1"), ("kept", ""), ("excluded", "0"),
+    ]  # fmt: skip
+    assert read_labels(tmp_path / "out") == [0, 0]
+    assert "exclude 2" in capsys.readouterr().out
+
+
+def test_a_test_run_writes_only_the_report(make_set, tmp_path):
+    merge([make_set("a", [RED])], tmp_path / "out", "--model", "", "--param1", "0", "--test", "1")
+    assert os.listdir(tmp_path / "out") == ["merge_report.tsv"]
+
+
+def test_undecodable_images_are_left_out(make_set, make_picture, tmp_path, colour_model, caplog):
+    folder = tmp_path / "b"
+    folder.mkdir()
+    with FaceRecordWriter(folder / "train.rec") as writer:
+        for label, content in [(0, make_picture(BLUE)), (0, b"x"), (1, b"y")]:
+            writer.add_image([label, 1], content)
+    write_property(str(folder / "property"), 2, (16, 16))
+    merge([make_set("a", [RED]), str(folder)], tmp_path / "out", "--model", colour_model)
+    assert [row["result"] for row in read_report(tmp_path / "out")] == [
+        "kept", "kept", "unreadable",
+    ]  # fmt: skip
+    assert read_labels(tmp_path / "out") == [0, 0, 1]
+    assert "image 2 cannot be decoded" in caplog.text
+
+
+def test_a_stopped_merge_goes_on_from_its_centres(make_set, tmp_path, colour_model, monkeypatch):
+    sets = [make_set("a", [RED, GREEN]), make_set("b", [BLUE])]
+    computed = []
+    compute = dataset_merge.class_centres
+
+    def counted(reader, *arguments):
+        if len(computed) == 1:
+            computed.append("stopped")
+            raise KeyboardInterrupt
+        computed.append(reader.path)
+        return compute(reader, *arguments)
+
+    monkeypatch.setattr(dataset_merge, "class_centres", counted)
+    with pytest.raises(KeyboardInterrupt):
+        merge(sets, tmp_path / "out", "--model", colour_model)
+    merge(sets, tmp_path / "out", "--model", colour_model)
+    assert computed == [sets[0] + "/train.rec", "stopped", sets[1] + "/train.rec"]
+    assert len(read_report(tmp_path / "out")) == 3
+
+
+def test_get_embedding_takes_either_reader(make_set, colour_model):
+    folder = make_set("a", [RED, GREEN])
+    module = dataset_merge.load_model(colour_model, 4, (16, 16))
+    args = SimpleNamespace(batch_size=4)
+    expected = unit_rows([np.array(GREEN) - 128])[0]
+    mxnet_reader = mx.recordio.MXIndexedRecordIO(f"{folder}/train.idx", f"{folder}/train.rec", "r")
+    with RecordReader(f"{folder}/train.rec") as reader:
+        for source in (reader, mxnet_reader):
+            found = dataset_merge.get_embedding(args, source, 6, [16, 16], module)
+            np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_a_wrong_class_count_is_said(make_set, tmp_path, caplog):
+    folder = make_set("a", [RED])
+    write_property(f"{folder}/property", 7, (16, 16))
+    merge([folder], tmp_path / "out", "--model", "", "--param1", "0")
+    assert "property says 7 classes, the records hold 1 identities" in caplog.text
+
+
+def test_what_cannot_be_merged_is_refused(make_set, tmp_path, colour_model):
+    a, large = make_set("a", [RED]), make_set("large", [RED], size=(20, 20))
+    out = str(tmp_path / "out")
+    plain = ["--model", "", "--param1", "0"]
+    for flags, message in [
+        (["--output", out], "--include: name the data set folders"),
+        (["--include", a], "--output: name the folder"),
+        (["--include", a, "--output", out, "--model", ""], "duplicates of --param1 0.3"),
+        (["--include", a, "--output", out, *plain, "--exclude", a], "--exclude needs a --model"),
+        (["--include", a, "--output", a, *plain], "is among --include"),
+        (["--include", f"{a},{a}", "--output", out, *plain], "names a folder twice"),
+        (["--include", f"{a},{large}", "--output", out, *plain], "images are 20×20 by its"),
+        (["--include", a, "--output", out, "--batch-size", "0"], "--batch-size 0: at least 1"),
+        (["--include", a, "--output", out, "--model", f"{colour_model}|0"], "name one epoch"),
+        (["--include", a, "--output", out, "--model", "none,1"], "none-0001"),
+    ]:  # fmt: skip
+        with pytest.raises(InputError, match=message):
+            dataset_merge.main(flags)
+    for flags, message in [
+        (["--include", str(tmp_path / "x"), "--output", out, *plain], "x: no such folder"),
+        (["--include", a, "--output", out, "--model", colour_model, "--exclude", "x"],
+         "--exclude x: neither a data set folder nor a .bin"),
+    ]:  # fmt: skip
+        with pytest.raises(FileNotFoundError, match=message):
+            dataset_merge.main(flags)
+    assert not (tmp_path / "out" / "train.rec").exists()

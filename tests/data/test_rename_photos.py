@@ -1,0 +1,189 @@
+"""Photos of any format and name become RGB .jpg with plain names; what cannot is named."""
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from src.common.errors import InputError
+from src.data.name_table import NameTable, plain_name
+from src.data.rename_photos import main, rename_photos
+
+RANDOM = np.random.RandomState(0)
+# Smooth, so that JPEG keeps it: 20 high, 30 wide.
+PIXELS = np.linspace(0, 255, 20 * 30 * 3).reshape(20, 30, 3).astype(np.uint8)
+
+
+def save_photo(path, mode="RGB", **options):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    Image.fromarray(PIXELS).convert(mode).save(path, **options)
+
+
+def read_table(folder):
+    with open(os.path.join(folder, "names.tsv"), encoding="utf-8") as file:
+        return [line.split("\t") for line in file.read().splitlines()]
+
+
+@pytest.fixture
+def photos(tmp_path):
+    return str(tmp_path / "photos")
+
+
+@pytest.fixture
+def output(tmp_path):
+    return str(tmp_path / "jpg")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "LA", "P", "CMYK", "1", "I;16"])
+def test_every_kind_of_picture_becomes_rgb_jpeg(photos, output, mode):
+    name = f"{photos}/张三/照片 'a' \"b\".tif"
+    if mode == "I;16":
+        os.makedirs(os.path.dirname(name))
+        Image.fromarray(PIXELS[..., 0].astype(np.uint16) * 257).save(name)
+    else:
+        save_photo(name, mode)
+    assert rename_photos(photos, output) == (1, 0, [])
+    with Image.open(f"{output}/0000001/0001.jpg") as made:
+        assert (made.format, made.mode, made.size) == ("JPEG", "RGB", (30, 20))
+        # The grey ones and the palette keep the brightness, give or take the conversion.
+        if mode != "1":
+            difference = np.asarray(made).mean() - PIXELS.mean()
+            assert abs(difference) < 4
+    assert read_table(output) == [
+        ["old", "new", "state"],
+        ["张三/照片 'a' \"b\".tif", "0000001/0001.jpg", "done"],
+    ]
+
+
+def test_the_orientation_of_a_camera_is_applied(photos, output):
+    os.makedirs(f"{photos}/a")
+    picture = Image.fromarray(PIXELS)
+    exif = picture.getexif()
+    exif[0x0112] = 6  # turn by 90 degrees
+    picture.save(f"{photos}/a/b.jpg", exif=exif)
+    rename_photos(photos, output)
+    with Image.open(f"{output}/0000001/0001.jpg") as made:
+        assert made.size == (20, 30)
+        assert made.getexif().get(0x0112) is None
+
+
+def test_an_upright_rgb_jpeg_passes_through(photos, output):
+    save_photo(f"{photos}/a/b.JPEG", quality=30, format="JPEG")
+    rename_photos(photos, output)
+    made = Path(output, "0000001", "0001.jpg")
+    assert made.read_bytes() == Path(photos, "a", "b.JPEG").read_bytes()
+
+
+def test_bad_files_are_named_and_the_rest_goes_on(photos, output, caplog, capsys):
+    noise = RANDOM.randint(0, 255, (200, 200, 3), np.uint8)
+    whole = io.BytesIO()
+    Image.fromarray(noise).save(whole, "JPEG")
+    save_photo(f"{photos}/a/good.png")
+    for name, content in [
+        ("a/cut.jpg", whole.getvalue()[:3000]),
+        ("a/empty.jpg", b""),
+        ("b/notes.txt", b"not a photo"),
+        ("loose.jpg", b"x"),
+    ]:
+        os.makedirs(os.path.dirname(f"{photos}/{name}"), exist_ok=True)
+        with open(f"{photos}/{name}", "wb") as file:
+            file.write(content)
+    os.makedirs(f"{photos}/nobody")
+    assert main(["--input-dir", photos, "--output-dir", output, "--workers", "1"]) is None
+    assert "1 photos converted, 0 were done before, 3 files skipped" in capsys.readouterr().out
+    for text in (
+        "cut.jpg: cannot be decoded", "empty.jpg: the file is empty", "notes.txt: not a photo",
+        "1 files lie beside the person folders and are skipped: loose.jpg",
+        "1 person folders are empty: nobody", "1 people are left without a photo: b",
+    ):  # fmt: skip
+        assert text in caplog.text
+    states = [row[2].split(":")[0] for row in read_table(output)[1:]]
+    assert states == ["skipped", "skipped", "done", "skipped"]
+    # The place of a bad photo stays free, should a good copy of it come.
+    assert sorted(os.listdir(output)) == ["0000001", "names.tsv"]
+    assert os.listdir(f"{output}/0000001") == ["0003.jpg"]
+
+
+def test_a_second_run_goes_on_with_the_same_names(photos, output):
+    save_photo(f"{photos}/b/1.png")
+    rename_photos(photos, output)
+    save_photo(f"{photos}/a/1.png")
+    save_photo(f"{photos}/b/0.png")
+    assert rename_photos(photos, output) == (2, 1, [])
+    names = {old: new for old, new, _ in read_table(output)[1:]}
+    assert names == {
+        "b/1.png": "0000001/0001.jpg", "b/0.png": "0000001/0002.jpg", "a/1.png": "0000002/0001.jpg",
+    }  # fmt: skip
+    assert rename_photos(photos, output) == (0, 3, [])
+    os.remove(f"{output}/0000001/0001.jpg")
+    assert rename_photos(photos, output) == (1, 2, [])
+
+
+def test_a_changed_photo_is_converted_again(photos, output):
+    save_photo(f"{photos}/a/1.png")
+    rename_photos(photos, output)
+    made = os.path.getmtime(f"{output}/0000001/0001.jpg")
+    os.utime(f"{photos}/a/1.png", (made + 9, made + 9))
+    assert rename_photos(photos, output) == (1, 0, [])
+
+
+def test_workers_give_the_same_files(photos, tmp_path):
+    for number in range(120):
+        save_photo(f"{photos}/{number % 7}/{number}.png")
+    one, two = str(tmp_path / "one"), str(tmp_path / "two")
+    assert rename_photos(photos, one) == rename_photos(photos, two, workers=2) == (120, 0, [])
+    assert read_table(one) == read_table(two)
+
+
+def test_names_that_are_no_utf8_or_hold_tabs_survive(photos, output):
+    os.makedirs(f"{photos}/a")
+    odd = os.fsencode(photos) + b"/a/\xff\tb\\n\n.png"
+    with open(odd, "wb") as file:
+        Image.fromarray(PIXELS).save(file, "PNG")
+    rename_photos(photos, output)
+    table = NameTable.read(f"{output}/names.tsv")
+    assert table.new_name(os.fsdecode(b"a/\xff\tb\\n\n.png")) == "0000001/0001.jpg"
+    assert rename_photos(photos, output) == (0, 1, [])
+
+
+def test_plain_names_can_be_kept(photos, output):
+    for name in ("José García/a.png", "José García/A.jpg", "李四/1.png"):
+        save_photo(f"{photos}/{name}")
+    rename_photos(photos, output, keep_names=True)
+    assert {old: new for old, new, _ in read_table(output)[1:]} == {
+        "José García/A.jpg": "Jose_Garcia/A.jpg",
+        "José García/a.png": "Jose_Garcia/0002.jpg",  # A.jpg, where capitals do not count
+        "李四/1.png": "0000002/1.jpg",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [("Abdullah_Gul", "Abdullah_Gul"), ("O'Neil \"x\"", "O_Neil_x"), ("Zoë", "Zoe"),
+     ("张三", None), ("...", None), ("", None)],
+)  # fmt: skip
+def test_plain_name(name, plain):
+    assert plain_name(name) == plain
+
+
+def test_wrong_folders_are_refused(photos, output, tmp_path):
+    with pytest.raises(FileNotFoundError):
+        rename_photos(photos, output)
+    os.makedirs(photos)
+    with pytest.raises(InputError, match=r"no person folders; expected .*/<person>/<photo>"):
+        rename_photos(photos, output)
+    os.makedirs(f"{photos}/a")
+    with pytest.raises(InputError, match="none of 0 files is a readable photo"):
+        rename_photos(photos, output)
+    with pytest.raises(InputError, match="is the input: choose another folder"):
+        rename_photos(photos, photos)
+    os.makedirs(output, exist_ok=True)
+    for text, message in [("x\n", "line 1: expected the heading"),
+                          ("old\tnew\tstate\na\n", "line 2: expected 3 fields")]:  # fmt: skip
+        with open(f"{output}/names.tsv", "w", encoding="utf-8") as file:
+            file.write(text)
+        with pytest.raises(InputError, match=message):
+            rename_photos(photos, output)

@@ -1,0 +1,54 @@
+"""face2rec2 against the records that the 2018 script wrote (shared/reference/pack)."""
+
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+from src.common.records import RecordReader
+from src.data import face2rec2
+
+
+def pack_copy(shared, tmp_path, name, workers):
+    """Packs a copy of the reference list beside a copy of its property; returns the .rec's path."""
+    reference = shared / "reference" / "pack"
+    for file in (f"{name}.lst", "property"):
+        shutil.copyfile(reference / file, tmp_path / file)
+    assert face2rec2.main([str(tmp_path / name), "--num-thread", workers]) == 0
+    return tmp_path / f"{name}.rec"
+
+
+@pytest.fixture
+def reference(shared, monkeypatch):
+    """The reference folder, from which the paths in its lists count."""
+    monkeypatch.chdir(shared / "reference" / "pack")
+    return shared / "reference" / "pack"
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_aligned_photos_give_the_same_bytes(shared, reference, tmp_path, workers):
+    path = pack_copy(shared, tmp_path, "aligned", workers)
+    assert path.read_bytes() == (reference / "aligned.rec").read_bytes()
+    assert path.with_suffix(".idx").read_bytes() == (reference / "aligned.idx").read_bytes()
+    assert (tmp_path / "property").read_bytes() == (reference / "property").read_bytes()
+
+
+def test_unaligned_photos_give_the_same_records(shared, reference, tmp_path):
+    path = pack_copy(shared, tmp_path, "unaligned", "1")
+    ids = [line.split()[0] for line in path.with_suffix(".idx").read_text().splitlines()]
+    expected = (reference / "unaligned.idx").read_text().splitlines()
+    assert ids == [line.split()[0] for line in expected]
+    with RecordReader(path) as own, RecordReader(reference / "unaligned.rec") as theirs:
+        for index in theirs.keys:
+            ours, their = own.read(index), theirs.read(index)
+            assert ours.label.tolist() == their.label.tolist()
+            assert (ours.id, ours.flag) == (their.id, their.flag)
+            assert bool(ours.content) == bool(their.content)
+            if their.content:
+                pixels = [
+                    cv2.imdecode(np.frombuffer(record.content, np.uint8), cv2.IMREAD_COLOR)
+                    for record in (ours, their)
+                ]
+                # Another JPEG library may differ by 2; here they were equal byte for byte.
+                assert np.abs(np.subtract(*pixels, dtype=int)).max() <= 2
