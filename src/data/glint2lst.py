@@ -1,8 +1,8 @@
 """Writes the list that face2rec2 packs, and the `property` file beside it.
 
-    python -m src.data.glint2lst aligned --output train/train.lst
+    python -m src.data.glint2lst aligned/photos --output train/train.lst
 
-lists a folder tree of aligned faces, `aligned/<person>/<photo>`, as lines
+lists a folder tree of aligned faces, `aligned/photos/<person>/<photo>`, as lines
 `1 <tab> path <tab> label`, with the labels 0, 1, … in the order of the persons' names. As in 2018,
 
     python -u glint2lst.py DIR TARGETS > train.lst
@@ -35,6 +35,7 @@ from src.data.person_folders import name_some, read_person_folders
 log = logging.getLogger(__name__)
 
 PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+OWN_FILES = ("lst", "lst.journal", "lst.skipped", "names.tsv", "property")
 UNKNOWN_LABEL = -1  # 2018: of a landmark file without labels (test photos)
 
 
@@ -118,7 +119,7 @@ def list_folder_tree(root, first_label, image_size):
         Height and width that the faces should have; others are warned of.
     """
     folders, strays = read_person_folders(root)
-    strays = [name for name in strays if name not in ("lst", "property", "names.tsv")]
+    strays = [name for name in strays if name not in OWN_FILES]
     lines, empty, wrong_size = [], [], []
     label = first_label
     for folder in folders:

@@ -29,7 +29,8 @@ def read_person_folders(root):
     FileNotFoundError, NotADirectoryError
         `root` is no folder.
     InputError
-        There is no folder in it.
+        There is no folder in it, or one level too many: then all photos of a folder of people would
+        count as one person's.
     """
     folders, strays = [], []
     for entry in sorted(os.scandir(root), key=lambda entry: entry.name):
@@ -42,7 +43,18 @@ def read_person_folders(root):
             f"{root}: no person folders; expected {root}/<person>/<photo>, found "
             f"{len(strays)} loose files"
         )
+    if all(_is_folder_of_people(folder) for folder in folders):
+        name = os.path.join(root, folders[0].name)
+        raise InputError(
+            f"{root}: the photos lie a level deeper than <person>/<photo>: name {name} instead"
+        )
     return folders, strays
+
+
+def _is_folder_of_people(folder):
+    """Whether all its files lie in folders of its own, two of them or more."""
+    inner = {os.path.dirname(file).split(os.sep, 1)[-1] for file in folder.files}
+    return folder.name not in inner and len(inner) > 1
 
 
 def _files_below(root, name):
