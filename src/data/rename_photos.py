@@ -139,7 +139,7 @@ def parse_args(argv=None):
     )  # fmt: skip
     parser.add_argument("--quality", type=int, default=95, help="of the JPEG, 1 to 100")
     parser.add_argument(
-        "--workers", type=int, default=os.cpu_count(), help="processes (default: one a core)"
+        "--num-workers", type=int, default=os.cpu_count(), help="processes (default: one a core)"
     )
     return parser.parse_args(argv)
 
@@ -149,7 +149,7 @@ def main(args=None):
     configure_logging()
     args = resolve_arguments(parse_args, args)
     converted, done_before, bad = rename_photos(
-        args.input_dir, args.output_dir, args.names == "keep", args.quality, args.workers
+        args.input_dir, args.output_dir, args.names == "keep", args.quality, args.num_workers
     )
     table = os.path.join(args.output_dir, TABLE_NAME)
     print(

@@ -92,7 +92,7 @@ def test_bad_files_are_named_and_the_rest_goes_on(photos, output, caplog, capsys
         with open(f"{photos}/{name}", "wb") as file:
             file.write(content)
     os.makedirs(f"{photos}/nobody")
-    assert main(["--input-dir", photos, "--output-dir", output, "--workers", "1"]) is None
+    assert main(["--input-dir", photos, "--output-dir", output, "--num-workers", "1"]) is None
     assert "1 photos converted, 0 were done before, 3 files skipped" in capsys.readouterr().out
     for text in (
         "cut.jpg: cannot be decoded", "empty.jpg: the file is empty", "notes.txt: not a photo",
