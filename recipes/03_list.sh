@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Step 3: list the aligned faces, a label for each person.
-#   ALIGNED/<person>/<n>.jpg  →  LIST, lines of  1 <tab> path <tab> label
+#   FACES/<person>/<n>.jpg  →  LIST, lines of  1 <tab> path <tab> label
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
-run python -u -m src.data.glint2lst "$ALIGNED" --output "$LIST" "$@"
+run python -u -m src.data.glint2lst "$FACES" --output "$LIST" "$@"

@@ -4,5 +4,5 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
-run python -u -m src.data.lfw2pack --data-dir "$ALIGNED" --pairs "$PAIRS" \
+run python -u -m src.data.lfw2pack --data-dir "$FACES" --pairs "$PAIRS" \
     --image-size 112,112 --output "$DATA_DIR/heldout.bin" "$@"

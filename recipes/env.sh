@@ -6,7 +6,8 @@
 WORK=${WORK:-$repository/work}                     # everything that the recipes write
 PHOTOS=${PHOTOS:-$WORK/photos}                     # <person>/<photo>, any format and name
 PHOTOS_JPG=${PHOTOS_JPG:-$WORK/photos_jpg}         # step 1: <person>/<n>.jpg
-ALIGNED=${ALIGNED:-$WORK/aligned}                  # step 2: <person>/<n>.jpg, 112×112, and lst
+ALIGNED=${ALIGNED:-$WORK/aligned}                  # step 2: lst, and below it
+FACES=${FACES:-$ALIGNED/$(basename "$PHOTOS_JPG")}  #         <person>/<n>.jpg, 112×112
 LIST=${LIST:-$WORK/all.lst}                        # step 3
 PARTS=${PARTS:-2}                                  # step 4: sets that the people are dealt into
 PAIRS=${PAIRS:-$WORK/heldout.txt}                  # step 4: pairs of people kept out of training

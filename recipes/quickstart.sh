@@ -44,7 +44,7 @@ elif [ "$PHOTOS" = "$WORK/photos" ] && [ ! -e "$WORK/photos.done" ]; then
     run python "$recipes/demo_photos.py" --output "$PHOTOS" --seed "$SEED"
     touch "$WORK/photos.done"
 fi
-export PHOTOS PHOTOS_JPG ALIGNED LIST PARTS PAIRS DATA_DIR MODELS SEED TARGET HELDOUT_PEOPLE VENV
+export PHOTOS PHOTOS_JPG ALIGNED FACES LIST PARTS PAIRS DATA_DIR MODELS SEED TARGET HELDOUT_PEOPLE VENV
 
 step() { say "$1 ($((SECONDS - started)) s)"; shift; bash "$@"; }
 small=(--per-batch-size "$BATCH" --seed "$SEED" --verbose 1000000)

@@ -7,7 +7,6 @@ Reads what the recipes leave in the working folder; a part whose files are not t
 
 import argparse
 import base64
-import csv
 import html
 import io
 import json
@@ -82,9 +81,7 @@ def step_counts(work, photos):
     ):
         path = os.path.join(work, folder)
         if os.path.isdir(path):
-            count = sum(
-                name.endswith(".jpg") for _, _, files in os.walk(path) for name in files
-            )
+            count = sum(name.endswith(".jpg") for _, _, files in os.walk(path) for name in files)
             rows.append((step, count, what))
     if os.path.exists(os.path.join(work, "all.lst")):
         rows.append(("list", count_lines(os.path.join(work, "all.lst")), "faces listed"))
@@ -103,13 +100,20 @@ def step_counts(work, photos):
 def skipped_photos(work):
     """What the steps left out, as rows (step, file, reason)."""
     rows = []
-    for step, path in (("rename", "photos_jpg/skipped.tsv"), ("align", "aligned/skipped.tsv")):
-        path = os.path.join(work, path)
-        if os.path.exists(path):
-            with open(path, encoding="utf-8", newline="") as file:
-                lines = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-                rows += [(step, *line[:2]) for line in lines if len(line) >= 2]
+    for old, _, state in _table_rows(os.path.join(work, "photos_jpg", "names.tsv")):
+        if state.startswith("skipped"):
+            rows.append(("rename", old, state.partition(": ")[2]))
+    for path, reason in _table_rows(os.path.join(work, "aligned", "lst.skipped")):
+        rows.append(("align", os.path.join(*path.split(os.sep)[-2:]), reason))
     return rows
+
+
+def _table_rows(path):
+    """Rows of a table with tabs between its fields; none if there is no such file."""
+    if not os.path.exists(path):
+        return []
+    with open(path, encoding="utf-8", errors="replace") as lines:
+        return [line.rstrip("\n").split("\t") for line in lines]
 
 
 # ------------------------------------------------------------------------------ pictures
@@ -235,7 +239,8 @@ def counts_section(work, photos):
             ("step", "file", "reason"), skipped[:50]
         )
         if len(skipped) > 50:
-            body += f"<p class=note>and {len(skipped) - 50} more, in the skipped.tsv files</p>"
+            tables = "photos_jpg/names.tsv and aligned/lst.skipped"
+            body += f"<p class=note>and {len(skipped) - 50} more, in {tables}</p>"
     return Section("What each step took in and gave out", body)
 
 

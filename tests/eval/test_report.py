@@ -1,0 +1,112 @@
+import base64
+import json
+import re
+
+import cv2
+import numpy as np
+import pytest
+
+from src.common.errors import InputError
+from src.common.face_records import FaceRecordWriter
+from src.eval.report import contact_sheet, count_records, main, skipped_photos, step_counts
+
+LOG = "".join(
+    f"INFO:root:Epoch[0] Batch [{batch}]\tSpeed: 30.0 samples/sec\tacc={batch / 200}"
+    f"\tlossvalue={40 - batch / 10}\n"
+    for batch in range(20, 120, 20)
+) + "[heldout][100]Accuracy-Flip: 0.87500+-0.02\n"  # fmt: skip
+
+
+def results(accuracy):
+    return {
+        "model": "models/y1/model,1",
+        "targets": {
+            "held<out>": {
+                "pairs": 40,
+                "accuracy_flip": accuracy,
+                "accuracy_flip_std": 0.01,
+                "best_threshold": 1.25,
+                "roc": {"fpr": [0, 0.1, 1], "tpr": [0, 0.9, 1], "auc": 0.9},
+            }
+        },
+    }
+
+
+@pytest.fixture
+def work(tmp_path):
+    """A working folder as the recipes leave it: 3 people of 4 faces, person k of grey 60·(k+1)."""
+    work = tmp_path / "work"
+    lines = []
+    for person in range(3):
+        folder = work / "aligned" / "photos_jpg" / f"p{person}"
+        folder.mkdir(parents=True)
+        for number in range(4):
+            face = np.full((112, 112, 3), 60 * (person + 1), np.uint8)
+            cv2.imwrite(str(folder / f"{number}.jpg"), face)
+            lines.append(f"1\t{folder / f'{number}.jpg'}\t{person}\n")
+    (work / "all.lst").write_text("".join(lines))
+    (work / "aligned" / "lst.skipped").write_text("/x/photos_jpg/p1/0009.jpg\tno face\n")
+    (work / "photos_jpg").mkdir()
+    (work / "photos_jpg" / "names.tsv").write_text(
+        "old\tnew\tstate\n人/a.png\tp0/0001.jpg\tdone\n人/b.txt\tp0/0002.jpg\tskipped: no photo\n"
+    )
+    (work / "merged").mkdir()
+    with FaceRecordWriter(str(work / "merged" / "train.rec")) as writer:
+        for label in (0, 0, 1):
+            writer.add_image(label, b"jpeg")
+    (work / "models" / "y1").mkdir(parents=True)
+    (work / "models" / "y1" / "train.log").write_text(LOG)
+    (work / "results.json").write_text(json.dumps(results(0.8125)))
+    (work / "commands.txt").write_text("python -m src.data.x 'a & b'\n")
+    return work
+
+
+def test_counts_come_from_the_files_themselves(work):
+    rows = step_counts(str(work), "")
+    assert ("align", 12, "faces found and aligned") in rows
+    assert ("list", 12, "faces listed") in rows
+    assert ("merge", 3, "images of 2 people in merged/train.rec") in rows
+    assert count_records(str(work / "merged")) == (3, 2)
+
+
+def test_what_was_left_out_is_named_with_the_reason(work):
+    assert skipped_photos(str(work)) == [
+        ("rename", "人/b.txt", "no photo"),
+        ("align", "p1/0009.jpg", "no face"),
+    ]
+
+
+def test_the_contact_sheet_has_a_row_a_person(work):
+    sheet = contact_sheet(str(work / "all.lst"))
+    side = sheet.shape[0] // 3
+    for person in range(3):
+        face = sheet[person * side : (person + 1) * side, : 4 * side]
+        assert abs(face.astype(int) - 60 * (person + 1)).max() <= 2
+    assert (sheet[:, 4 * side :] == 255).all()
+
+
+def test_the_page_holds_everything_and_needs_nothing_else(work, tmp_path, capsys):
+    page_path = tmp_path / "report.html"
+    main(["--work", str(work), "--output", str(page_path), "--warning", "only a test"])
+    page = page_path.read_text()
+    for text in ("0.81250 ± 0.01000", "held&lt;out&gt;", "a &amp; b", "only a test", "人/b.txt"):
+        assert text in page
+    assert page.count("<svg") == 2
+    picture = base64.b64decode(re.search(r'src="data:image/jpeg;base64,([^"]+)"', page)[1])
+    assert cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR) is not None
+    assert not re.search(r'(?:src|href)="(?!data:|#)', page)
+    assert str(page_path) in capsys.readouterr().out
+
+
+def test_a_run_that_stopped_early_is_reported_as_far_as_it_went(work, tmp_path):
+    (work / "results.json").unlink()
+    (work / "models" / "y1" / "train.log").unlink()
+    main(["--work", str(work), "--output", str(tmp_path / "report.html")])
+    page = (tmp_path / "report.html").read_text()
+    assert "Verification" not in page
+    assert "Aligned faces" in page
+
+
+def test_a_wrong_folder_is_named(tmp_path):
+    with pytest.raises(InputError, match="nowhere"):
+        main(["--work", str(tmp_path / "nowhere"), "--output", str(tmp_path / "r.html")])
