@@ -224,6 +224,7 @@ class FaceImageIter(RecordImageIter):
     def _embed(self, ids, labels):
         """Embeddings (N,D) of unit length; writes the records' labels to `labels` (N,)."""
         # The last batch is filled up with the bag's first images, whose embeddings are dropped.
+        mx.nd.waitall()  # batch normalisation writes its statistics behind the engine's back
         padded = np.resize(ids, -(-len(ids) // self.batch_size) * self.batch_size)
         self.bag.start(padded, (self.seed, 0), augment=False)
         embeddings = []

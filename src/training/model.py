@@ -18,6 +18,15 @@ CLASSIFIER = "fc7_weight"
 _LISTED = 6
 
 
+def wait_for_statistics():
+    """Waits until the moving statistics of the last step are written.
+
+    MXNet's batch normalisation writes them in the backward pass, of which a reader of the array
+    does not know: without waiting it gets those of some steps ago, others each time.
+    """
+    mx.nd.waitall()
+
+
 class TrainingModel:
     """A symbol with its parameters on its devices.
 
@@ -67,10 +76,10 @@ class TrainingModel:
         needed.update(zip(self.symbol.list_auxiliary_states(), aux_shapes, strict=True))
         given = {name: array.shape for name, array in {**arg_params, **aux_params}.items()}
         missing = [name for name in needed if name not in given and name not in input_shapes]
-        if len(missing) + len(input_shapes) == len(needed):
+        if 2 * len(missing) > len(needed):
             raise InputError(
-                "no array of the checkpoint belongs to this network: do --network and --version-* "
-                "say what it was trained with?"
+                f"{len(missing)} of the network's {len(needed) - len(input_shapes)} arrays are not "
+                "in the checkpoint: do --network and --version-* say what it was trained with?"
             )
         wrong = [
             f"{name} is {given[name]}, expected {shape}"
@@ -107,6 +116,7 @@ class TrainingModel:
 
     def parameters(self):
         """(arg_params, aux_params) of the original symbol, on the CPU."""
+        wait_for_statistics()
         return original_parameters(*self.module.get_params())
 
     def save(self, prefix, number):

@@ -1,10 +1,12 @@
 """A run of training as a whole: begins or goes on, steps to its end, and loses nothing."""
 
+import functools
 import logging
 import os
 from typing import NamedTuple
 
 from src.common import checkpoints
+from src.common.errors import InputError
 from src.common.mxnet_backend import mx
 from src.common.noise_sgd import NoiseSGD
 from src.training.callbacks import CheckpointRule, Milestones, RateFall, RateLine, SpeedLine
@@ -142,14 +144,11 @@ class Run:
         }
         write_state(self.path, arrays, numbers)
 
-    def save_checkpoint(self, number):
-        """Writes the checkpoint of that number, unless the parameters are no longer finite."""
+    def check_parameters(self, step):
+        """Raises `Diverged` if there is NaN or infinity among the parameters."""
         broken = self.model.non_finite()
         if broken:
-            raise Diverged(
-                f"checkpoint {number} is not written: {', '.join(broken[:6])} not finite"
-            )
-        self.model.save(self.settings.prefix, number)
+            raise Diverged(f"batch {step}: not finite are the parameters {', '.join(broken[:6])}")
 
     def train(self, optimizer, schedule, metric, verify):
         """From the first batch, or the one behind the state's, to the end.
@@ -171,11 +170,19 @@ class Run:
             A signal ended the run; its state is written.
         """
         self.model.init_optimizer(optimizer)
+
+        def check_and_verify(step):
+            self.check_parameters(step)
+            try:
+                return verify(step)
+            except InputError as error:  # the sets were checked when they were read
+                raise Diverged(f"batch {step}: {error}") from None
+
         milestones = Milestones(
             self.settings.verbose,
-            verify,
+            check_and_verify,
             CheckpointRule(self.settings.ckpt),
-            self.save_checkpoint,
+            functools.partial(self.model.save, self.settings.prefix),
             self.save_state,
         )
         progress = self.restore(milestones)

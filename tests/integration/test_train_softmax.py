@@ -1,0 +1,238 @@
+"""Softmax and margin losses through the command, on two CPU devices where there can be two."""
+
+import logging
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from src import train_softmax
+from src.common import checkpoints
+from src.common.errors import InputError
+from src.common.mxnet_backend import mx
+from src.symbols.cpu_graph import MARK
+from src.training.resume import state_path
+from src.training.stopping import Diverged
+
+SMALL_Y1 = [
+    "--network", "y1", "--version-output", "GDC", "--emb-size", "32", "--target", "pairs",
+    "--seed", "1",
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _info_lines(caplog):
+    caplog.set_level(logging.INFO)
+
+
+def train(learnable_set, prefix, *more):
+    train_softmax.main(
+        ["--data-dir", str(learnable_set), "--prefix", str(prefix), *SMALL_Y1, *map(str, more)]
+    )
+
+
+def losses(caplog):
+    """Mean loss of each epoch."""
+    lines = (re.fullmatch(r"Epoch\[\d+\] Train-lossvalue=(.*)", m) for m in caplog.messages)
+    return [float(line[1]) for line in lines if line]
+
+
+def same_parameters(first, second):
+    first, second = mx.nd.load(first), mx.nd.load(second)
+    assert first.keys() == second.keys()
+    return all(np.array_equal(first[name].asnumpy(), second[name].asnumpy()) for name in first)
+
+
+@pytest.mark.parametrize("loss_type", [0, 2, 4, 5])
+def test_each_loss_on_two_devices(learnable_set, tmp_path, capsys, loss_type):
+    prefix = tmp_path / "new" / "model"
+    train(
+        learnable_set, prefix,
+        "--loss-type", loss_type, "--per-batch-size", 4, "--devices", "cpu:0,cpu:1",
+        "--max-steps", 3, "--ckpt", 2, "--verbose", 2, "--lr", 0.01,
+    )  # fmt: skip
+    symbol, arg_params, aux_params = checkpoints.load(str(prefix), 2)
+    assert symbol.list_outputs() == ["blockgrad0_output", "softmax_output"]
+    assert arg_params["fc7_weight"].shape == (8, 32)
+    # The saved graph is the original's, not the one rewritten for the CPU.
+    assert "LeakyReLU" in symbol.tojson()
+    assert not any(MARK in name for name in [*arg_params, *aux_params, *symbol.list_arguments()])
+    assert sorted(arg_params) == sorted(set(symbol.list_arguments()) - {"data", "softmax_label"})
+    assert all(np.isfinite(array.asnumpy()).all() for array in arg_params.values())
+    printed = capsys.readouterr().out
+    for line in (
+        "num_layers 1", "image_size [112, 112]", "num_classes 8", "id2range 8", "ver pairs",
+        "Called with argument: Namespace(", "testing verification..",
+        "[pairs][2]XNorm: ", "[pairs][2]Accuracy-Flip: ", "saving 1", "[2]Accuracy-Highest: ",
+        "saving 2",
+    ):  # fmt: skip
+        assert f"\n{line}" in printed
+
+
+def test_two_devices_step_as_one(learnable_set, tmp_path, monkeypatch):
+    """The gradient is scaled by 1/devices. A batch of one picture makes their statistics equal."""
+
+    class OnePicture(train_softmax.FaceImageIter):
+        def __init__(self, *positional, **named):
+            super().__init__(*positional, **named)
+            self.seq = [1, 1, 1, 1]
+
+    monkeypatch.setattr(train_softmax, "FaceImageIter", OnePicture)
+    for name, devices in (("one", "cpu:0"), ("two", "cpu:0,cpu:1")):
+        train(
+            learnable_set, tmp_path / name, "--devices", devices, "--rand-mirror", 0,
+            "--per-batch-size", 4 // len(devices.split(",")), "--loss-type", 0, "--lr", 0.01,
+            "--max-steps", 2, "--ckpt", 2, "--target", "",
+        )  # fmt: skip
+    one, two = (mx.nd.load(str(tmp_path / f"{name}-0001.params")) for name in ("one", "two"))
+    for name in one:
+        np.testing.assert_allclose(two[name].asnumpy(), one[name].asnumpy(), rtol=1e-5, atol=1e-5)
+
+
+def test_the_loss_falls(learnable_set, tmp_path, caplog):
+    train(
+        learnable_set, tmp_path / "m",
+        "--loss-type", 0, "--per-batch-size", 8, "--max-steps", 30, "--lr", 0.02, "--ckpt", 0,
+    )  # fmt: skip
+    of_epochs = losses(caplog)
+    assert len(of_epochs) == 4  # the fifth is not logged: the run ends at its last batch
+    assert of_epochs[-1] < 0.5 * of_epochs[0]
+    assert list(tmp_path.iterdir()) == []  # --ckpt 0 keeps nothing
+
+
+def test_a_resumed_run_equals_one_that_was_not_interrupted(learnable_set, tmp_path):
+    def run(name, steps, *more):
+        train(
+            learnable_set, tmp_path / name, "--loss-type", 4, "--per-batch-size", 8, "--verbose", 4,
+            "--max-steps", steps, "--ckpt", 2, "--lr", 0.01, "--lr-steps", 5, *more,
+        )  # fmt: skip
+
+    run("whole", 8)
+    run("parts", 4, "--resume")  # nothing there yet: from the beginning
+    os.remove(tmp_path / "parts-0001.params")
+    run("parts", 8, "--resume")
+    assert same_parameters(str(tmp_path / "whole-0002.params"), str(tmp_path / "parts-0002.params"))
+    momentum = [mx.nd.load(state_path(tmp_path / name)) for name in ("whole", "parts")]
+    for name, array in momentum[0].items():
+        if name.startswith("momentum:"):
+            np.testing.assert_array_equal(array.asnumpy(), momentum[1][name].asnumpy())
+
+
+@pytest.mark.slow
+def test_momentum_is_restored_on_several_devices_too(learnable_set, tmp_path):
+    def run(name, steps, *more):
+        train(
+            learnable_set, tmp_path / name, "--loss-type", 0, "--per-batch-size", 4, "--verbose", 2,
+            "--max-steps", steps, "--ckpt", 2, "--lr", 0.01, "--devices", "cpu:0,cpu:1", *more,
+        )  # fmt: skip
+
+    run("whole", 4)
+    run("parts", 2)
+    run("parts", 4, "--resume")
+    whole, parts = (
+        mx.nd.load(str(tmp_path / f"{name}-0002.params")) for name in ("whole", "parts")
+    )
+    for name, array in whole.items():
+        # The devices' own batch statistics are saved as their mean, and rounded by it.
+        tolerance = 1e-6 if name.startswith("aux:") else 0
+        np.testing.assert_allclose(
+            parts[name].asnumpy(), array.asnumpy(), rtol=tolerance, atol=tolerance, err_msg=name
+        )
+
+
+def test_a_state_of_another_run_is_refused(learnable_set, tmp_path):
+    more = ["--loss-type", 0, "--per-batch-size", 4, "--max-steps", 1, "--ckpt", 2]
+    train(learnable_set, tmp_path / "m", *more)
+    with pytest.raises(InputError, match="batch_size was 4, is 8"):
+        train(learnable_set, tmp_path / "m", *more, "--per-batch-size", 8, "--resume")
+
+
+def test_it_begins_where_a_checkpoint_of_other_people_ended(learnable_set, tmp_path, caplog):
+    base = ["--per-batch-size", 4, "--max-steps", 1, "--ckpt", 2, "--lr", 1e-9]
+    train(learnable_set, tmp_path / "a", *base, "--loss-type", 0)
+    symbol, arg_params, aux_params = checkpoints.load(str(tmp_path / "a"), 1)
+    arg_params["fc7_weight"] = mx.nd.ones((20, 32))
+    arg_params["fc7_bias"] = mx.nd.ones((20,))
+    checkpoints.save(str(tmp_path / "b"), 7, symbol, arg_params, aux_params)
+    train(learnable_set, tmp_path / "c", *base, "--loss-type", 4, "--pretrained", tmp_path / "b,7")
+    assert "20 classes, this data set has 8" in caplog.text
+    after = checkpoints.load(str(tmp_path / "c"), 1)[1]
+    assert after["fc7_weight"].shape == (8, 32)
+    name = "conv_1_conv2d_weight"
+    np.testing.assert_allclose(after[name].asnumpy(), arg_params[name].asnumpy(), atol=1e-4)
+
+
+def test_a_checkpoint_of_another_network_is_refused(learnable_set, tmp_path):
+    base = ["--per-batch-size", 4, "--max-steps", 1, "--ckpt", 2, "--loss-type", 0]
+    train(learnable_set, tmp_path / "a", *base)
+    with pytest.raises(InputError, match=r"--emb-size.*pre_fc1_weight is \(32, 512\)"):
+        train(
+            learnable_set, tmp_path / "b", *base, "--pretrained", tmp_path / "a,1", "--emb-size", 64
+        )
+    with pytest.raises(InputError, match=r"arrays are not in the checkpoint: do --network"):
+        r18 = ["--network", "r18", "--version-output", "E"]
+        train(learnable_set, tmp_path / "b", *base, "--pretrained", tmp_path / "a,1", *r18)
+    with pytest.raises(InputError, match=r"a-0009\.params"):
+        train(learnable_set, tmp_path / "b", *base, "--pretrained", tmp_path / "a,9")
+
+
+def test_labels_beyond_the_classes_are_refused_before_the_first_step(learnable_set, tmp_path):
+    copy = tmp_path / "set"
+    shutil.copytree(learnable_set, copy)
+    (copy / "property").write_text("5,112,112\n")
+    with pytest.raises(InputError, match=r"label 5, but .*property says 5 classes.*8 identities"):
+        train(copy, tmp_path / "m", "--max-steps", 1)
+
+
+def test_numbers_that_are_not_finite_stop_it_and_keep_the_last_checkpoint(learnable_set, tmp_path):
+    base = ["--per-batch-size", 8, "--loss-type", 0, "--ckpt", 2, "--verbose", 1]
+    train(learnable_set, tmp_path / "m", *base, "--max-steps", 1, "--lr", 0.01)
+    with pytest.raises(
+        Diverged, match=r"batch \d+: .*softmax_output.*Last good checkpoint"
+    ) as stop:
+        train(
+            learnable_set,
+            tmp_path / "m",
+            *base,
+            "--lr",
+            1e18,
+            "--max-steps",
+            20,
+            "--resume",
+            "--target",
+            "",
+        )
+    number = re.search(r"m-(\d+)\.params", str(stop.value))[1]
+    for name, array in mx.nd.load(str(tmp_path / f"m-{number}.params")).items():
+        assert np.isfinite(array.asnumpy()).all(), name
+
+
+def test_a_signal_ends_it_after_the_step_and_it_goes_on(learnable_set, tmp_path):
+    """As Ctrl-C on a terminal, in a process of its own."""
+    command = [
+        sys.executable, "-u", "-m", "src.train_softmax", "--data-dir", str(learnable_set),
+        "--prefix", str(tmp_path / "m"), *SMALL_Y1, "--loss-type", "0", "--per-batch-size", "8",
+        "--ckpt", "2", "--target", "", "--log-file", str(tmp_path / "log"),
+    ]  # fmt: skip
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr:
+            if "Epoch[0] Train-acc" in line:
+                process.send_signal(signal.SIGINT)
+                break
+        rest = process.stderr.read()
+    assert process.returncode == 130
+    assert "with --resume goes on" in rest
+    step = int(re.search(r"stopped behind batch (\d+)", rest)[1])
+    assert step >= 6
+    assert "stopped behind batch" in (tmp_path / "log").read_text()
+    done = subprocess.run(
+        [*command, "--resume", "--max-steps", str(step + 1)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"going on behind batch {step}" in done.stderr
+    assert (tmp_path / "m-0001.params").exists()

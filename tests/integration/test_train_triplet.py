@@ -1,0 +1,86 @@
+"""The triplet loss through the command, on two CPU devices."""
+
+import logging
+
+import numpy as np
+import pytest
+
+from src import train_triplet
+from src.common import checkpoints
+from src.common.mxnet_backend import mx
+from src.triplet_image_iter import NoTriplets
+
+# The pictures of this set are far apart for any network: a wide margin finds triplets all the same.
+SMALL = [
+    "--network", "y1", "--version-output", "GDC", "--emb-size", "32", "--target", "pairs",
+    "--seed", "1", "--per-batch-size", "6", "--triplet-alpha", "1.5", "--triplet-bag-size", "24",
+    "--images-per-identity", "3", "--lr", "0.001",
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _info_lines(caplog):
+    caplog.set_level(logging.INFO)
+
+
+def train(learnable_set, prefix, *more):
+    train_triplet.main(
+        ["--data-dir", str(learnable_set), "--prefix", str(prefix), *SMALL, *map(str, more)]
+    )
+
+
+def test_two_devices_and_the_lines_of_2018(learnable_set, tmp_path, capsys, caplog):
+    train(learnable_set, tmp_path / "m", "--devices", "cpu:0,cpu:1", "--max-steps", 3)
+    symbol, arg_params, _ = checkpoints.load(str(tmp_path / "m"), 1)
+    assert symbol.list_outputs()[:2] == ["blockgrad0_output", "blockgrad1_output"]
+    assert all(np.isfinite(array.asnumpy()).all() for array in arg_params.values())
+    printed = capsys.readouterr().out
+    for line in ("eval 24 images.. 24", "found triplets ", "saving 1", "[pairs][3]Accuracy-Flip: "):
+        assert f"\n{line}" in printed
+    assert any(message.startswith("mined/bag ") for message in caplog.messages)
+
+
+def test_a_resumed_run_equals_one_that_was_not_interrupted(learnable_set, tmp_path):
+    """Through several bags: the triplets of the second half depend on the state after the first."""
+
+    def run(name, steps, *more):
+        train(
+            learnable_set, tmp_path / name, "--verbose", 2,
+            "--max-steps", steps, "--triplet-bag-size", 6, "--target", "", *more,
+        )  # fmt: skip
+
+    run("whole", 4)
+    run("parts", 2)
+    run("parts", 4, "--resume")
+    whole, parts = (
+        mx.nd.load(str(tmp_path / f"{name}-0002.params")) for name in ("whole", "parts")
+    )
+    for name, array in whole.items():
+        np.testing.assert_array_equal(parts[name].asnumpy(), array.asnumpy(), err_msg=name)
+
+
+def test_noise_changes_the_run(learnable_set, tmp_path, capsys):
+    biases = []
+    for noise in (0.0, 0.1):
+        train(
+            learnable_set, tmp_path / f"m{noise}", "--max-steps", 1, "--noise-sgd", noise,
+            "--target", "", "--triplet-bag-size", 6,
+        )  # fmt: skip
+        arg_params = checkpoints.load(str(tmp_path / f"m{noise}"), 1)[1]
+        biases.append(arg_params["pre_fc1_bias"].asnumpy())
+    assert 0.3 < np.std(biases[1] - biases[0]) / (0.1 * 0.001) < 3
+    assert "use noise sgd" in capsys.readouterr().out
+
+
+def test_a_set_that_gives_no_triplet_is_an_error_with_a_reason(learnable_set, tmp_path):
+    with pytest.raises(NoTriplets, match="--triplet-alpha 1e-09"):
+        train(learnable_set, tmp_path / "m", "--triplet-alpha", 1e-9, "--triplet-bag-size", 6)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_batch_that_is_no_multiple_of_three_shrinks(caplog):
+    assert train_triplet.whole_triplets(128) == 126
+    assert "--per-batch-size 128 is no multiple of 3: 126 is used" in caplog.text
+    assert train_triplet.whole_triplets(150) == 150
+    with pytest.raises(ValueError, match="a triplet takes 3"):
+        train_triplet.whole_triplets(2)

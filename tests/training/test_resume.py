@@ -1,0 +1,69 @@
+"""The file of a run's state."""
+
+import random
+
+import numpy as np
+import pytest
+
+from src.common.errors import InputError
+from src.common.mxnet_backend import mx
+from src.training.resume import (
+    check_same_run,
+    read_state,
+    seed_generators,
+    state_path,
+    write_state,
+)
+
+
+def test_what_is_written_is_read(tmp_path):
+    path = state_path(tmp_path / "model")
+    numbers = {"step": 7, "data": {"seq": [1, 2, 3]}, "highest": [0.5, 0.25]}
+    write_state(path, {"arg:w": mx.nd.array([1.5, 2.5])}, numbers)
+    arrays, read = read_state(path)
+    assert read == numbers
+    assert list(arrays) == ["arg:w"]
+    np.testing.assert_array_equal(arrays["arg:w"].asnumpy(), [1.5, 2.5])
+    assert [found.name for found in tmp_path.iterdir()] == ["model-resume.state"]
+
+
+@pytest.mark.parametrize("content", [b"", b"no state at all", b"\x00" * 100])
+def test_another_file_is_refused(tmp_path, content):
+    path = tmp_path / "m-resume.state"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="is not the state of a run"):
+        read_state(str(path))
+
+
+def test_a_cut_state_and_a_checkpoint_are_refused(tmp_path):
+    path = tmp_path / "m-resume.state"
+    write_state(str(path), {"arg:w": mx.nd.ones(1000)}, {"step": 1})
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(InputError):
+        read_state(str(path))
+    mx.nd.save(str(path), {"arg:w": mx.nd.ones(3)})
+    with pytest.raises(InputError):
+        read_state(str(path))
+
+
+def test_a_failed_write_keeps_the_state_before(tmp_path):
+    path = str(tmp_path / "m-resume.state")
+    write_state(path, {}, {"step": 1})
+    with pytest.raises(TypeError):
+        write_state(path, {}, {"step": object()})
+    assert read_state(path)[1] == {"step": 1}
+
+
+def test_generators_follow_from_seed_and_step():
+    def drawn(seed, step):
+        seed_generators(seed, step)
+        return random.random(), np.random.rand(), float(mx.nd.random.uniform().asscalar())
+
+    assert drawn(1, 0) == drawn(1, 0)
+    assert len({*drawn(1, 0), *drawn(1, 5), *drawn(2, 0)}) == 9
+
+
+def test_other_settings_are_named():
+    check_same_run("m.state", {"network": "y1"}, {"network": "y1"})
+    with pytest.raises(InputError, match="network was y1, is r50"):
+        check_same_run("m.state", {"network": "y1", "batch_size": 8}, {"network": "r50"})
