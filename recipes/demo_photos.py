@@ -22,6 +22,7 @@ import zipfile
 
 import numpy as np
 from PIL import Image, ImageEnhance
+from skimage import data
 
 from src.align.detect_face import create_mtcnn, detect_face
 from src.common.errors import InputError, run_command
@@ -69,7 +70,6 @@ def read_members(path):
 
 def source_photos(members):
     """The people's photographs as {person: [image (H, W, 3) RGB]}, and the group photograph."""
-    from skimage import data
 
     def decode(name):
         return np.array(Image.open(io.BytesIO(members[name])).convert("RGB"))
@@ -134,6 +134,8 @@ def plant_awkward_files(output, no_whole_face):
     person = os.path.join(output, "barack_obama")
     with whole_file(os.path.join(person, "partial face.jpg")) as file:
         file.write(no_whole_face)
+    with whole_file(os.path.join(person, "no face.png")) as file:
+        Image.fromarray(data.coffee()).save(file, "PNG")
     with whole_file(os.path.join(person, "notes.txt"), "w") as file:
         file.write("not a photograph\n")
     with whole_file(os.path.join(person, "truncated.jpg")) as file:

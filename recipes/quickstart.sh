@@ -9,7 +9,8 @@
 #   WORK        folder for everything that is made            (default: work/quickstart)
 #   MAX_STEPS   training steps with the ArcFace loss          (default: 90; PHOTOS, LFW: 300)
 #   BATCH       photos a step                                 (default: 32)
-#   TRIPLET_STEPS, TRIPLET_BAG   likewise, of the triplet stage  (default: 10, 160)
+#   TRIPLET_STEPS, TRIPLET_BAG   steps and bag of the triplet stage  (default: 10, 160)
+#   MOST_PAIRS  verification pairs of each kind               (default: 150)
 #
 # Run again, it goes on where it was: what is made already is kept, training continues.
 set -euo pipefail
@@ -36,6 +37,7 @@ MAX_STEPS=${MAX_STEPS:-$steps}
 BATCH=${BATCH:-32}
 TRIPLET_STEPS=${TRIPLET_STEPS:-10}
 TRIPLET_BAG=${TRIPLET_BAG:-160}
+MOST_PAIRS=${MOST_PAIRS:-150}
 . "$recipes/env.sh"
 
 if [ "${LFW:-0}" = 1 ] && [ "$PHOTOS" = "$WORK/photos" ]; then
@@ -52,7 +54,7 @@ small=(--per-batch-size "$BATCH" --seed "$SEED" --verbose 1000000)
 step "1 rename"    "$recipes/01_rename.sh"
 step "2 align"     "$recipes/02_align.sh"
 step "3 list"      "$recipes/03_list.sh"
-step "4 hold out"  "$recipes/04_hold_out.sh"
+step "4 hold out"  "$recipes/04_hold_out.sh" --most-pairs "$MOST_PAIRS"
 step "5 pack"      "$recipes/05_pack.sh"
 step "6 merge"     "$recipes/06_merge.sh"
 step "7 pairs"     "$recipes/07_pack_pairs.sh"

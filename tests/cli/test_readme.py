@@ -19,8 +19,8 @@ def shown_commands():
         text = file.read()
     for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL):
         for line in block.replace("\\\n", " ").splitlines():
-            for command in re.split(r"&&|\||;", line):
-                words = shlex.split(command, comments=True)
+            for command in re.split(r"&&|\||;", re.sub(r"\s#.*", "", line)):
+                words = shlex.split(command)
                 while words and re.match(r"\w+=", words[0]):
                     words = words[1:]
                 if ">" in words:
