@@ -1,0 +1,319 @@
+"""The command on a folder planted with every kind of photo and junk."""
+
+import argparse
+import io
+import json
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from src.align import alignment
+from src.align.align_megaface import IOU, main, parse_arguments, to_rgb
+from src.align.journal import Outcome
+from src.align.ladder import Detector, align_face
+from src.align.mtcnn_weights import NPY_FILES, load_weights
+from src.common.errors import InputError
+from src.common.face_image import get_dataset
+
+JUNK = {
+    "p2/empty.jpg": "the file is empty",
+    "p2/cut.jpg": "cannot be decoded",
+    "p2/notes.txt": "not a photo of a known format",
+    "p2/wall.png": "no face of at least 100 pixels found in 300×200 pixels",
+    "p2/deeper": "a folder, not a photo",
+    "p2/a\tb.jpg": "a name with a tab",
+    "p3/x.webp.jpg": "its aligned face would have the name of that of",
+}
+
+
+def encoded(image, form, **arguments):
+    buffer = io.BytesIO()
+    image.save(buffer, form, **arguments)
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory, portrait):
+    """DIR/<person>/<photo>: one face in all forms in p1 and p3, junk in p2 and p3."""
+    root = tmp_path_factory.mktemp("planted") / "photos"
+    face = Image.fromarray(portrait[:300, 80:380])
+    two_faces = Image.fromarray(np.hstack([portrait[:300, 80:380], portrait[:300, 379:79:-1]]))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the stored picture is to be turned right to stand upright
+    grey = np.asarray(face.convert("L"))
+    jpeg = encoded(face, "JPEG", quality=95)
+    contents = {
+        "p1/colour.jpg": jpeg,
+        "p1/grey.jpg": encoded(face.convert("L"), "JPEG"),
+        "p1/grey and alpha.png": encoded(face.convert("LA"), "PNG"),
+        "p1/rgba.png": encoded(face.convert("RGBA"), "PNG"),
+        "p1/cmyk.jpg": encoded(face.convert("CMYK"), "JPEG"),
+        "p1/deep.png": encoded(Image.fromarray(grey.astype(np.uint16) * 257), "PNG"),
+        "p1/turned.jpg": encoded(face.rotate(90), "JPEG", exif=exif),
+        "p1/two.bmp": encoded(two_faces, "BMP"),
+        "p3 'q' \"d\"/照片 1.jpeg": jpeg,
+        "p3/x.webp": encoded(face, "WEBP", quality=95),
+        "p3/x.webp.jpg": jpeg,
+        "p2/empty.jpg": b"",
+        "p2/cut.jpg": jpeg[: len(jpeg) // 2],
+        "p2/notes.txt": b"about these photos",
+        "p2/wall.png": encoded(Image.new("RGB", (300, 200), (90, 120, 90)), "PNG"),
+        "p2/a\tb.jpg": jpeg,
+    }
+    for name, content in contents.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content)
+    (root / "p2/deeper").mkdir()
+    (root / "p4").mkdir()
+    return root
+
+
+def run(photos, output, *more):
+    main(["--input-dir", str(photos), "--name", "webface", "--output-dir", str(output), *more])
+    return (output / "lst").read_text(encoding="utf-8").splitlines()
+
+
+@pytest.fixture(scope="session")
+def aligned(photos, tmp_path_factory):
+    """Output folder of one run over all photos, in this process."""
+    output = tmp_path_factory.mktemp("aligned") / "out"
+    run(photos, output, "--num-workers", "1")
+    return output
+
+
+def test_every_kind_of_photo_is_aligned(aligned, photos):
+    lines = [line.split("\t") for line in (aligned / "lst").read_text("utf-8").splitlines()]
+    names = [path.removeprefix(f"{aligned}/photos/") for _, path, _ in lines]
+    assert names == [
+        "p1/cmyk.jpg", "p1/colour.jpg", "p1/deep.png", "p1/grey and alpha.png", "p1/grey.jpg",
+        "p1/rgba.png", "p1/turned.jpg", "p1/two.bmp", "p3/x.webp.jpg",
+        "p3 'q' \"d\"/照片 1.jpeg",
+    ]  # fmt: skip
+    assert [label for *_, label in lines] == ["0"] * 8 + ["2", "3"]
+    reference = cv2.imread(str(aligned / "photos/p1/colour.jpg"), cv2.IMREAD_GRAYSCALE)
+    assert reference.shape == (112, 112)
+    for flag, path, _ in lines:
+        assert flag == "1"
+        content = np.frombuffer((aligned / path).read_bytes(), np.uint8)
+        face = cv2.imdecode(content, cv2.IMREAD_COLOR)
+        assert face.shape == (112, 112, 3)
+        if "two" not in path:  # there the other face may come first
+            grey = cv2.cvtColor(face, cv2.COLOR_BGR2GRAY).astype(float)
+            assert np.corrcoef(grey.ravel(), reference.ravel())[0, 1] > 0.9, path
+
+
+def test_colours_are_kept(aligned):
+    face = cv2.imread(str(aligned / "photos/p1/colour.jpg")).astype(float).mean(axis=(0, 1))
+    blue, green, red = face
+    assert red > green > blue, "skin"
+
+
+def test_each_skipped_photo_stands_beside_the_list_with_its_reason(aligned, photos):
+    text = (aligned / "lst.skipped").read_text("utf-8")
+    for name, reason in JUNK.items():
+        assert f"{photos}/{name}\t{reason}" in text
+    assert text.count("\n") == len(JUNK)
+
+
+def test_summary(photos, tmp_path, capsys):
+    run(photos, tmp_path / "out", "--num-workers", "1")
+    out = capsys.readouterr().out
+    assert "dataset size webface 17\n" in out
+    assert "Processing 0, ([0 0 0 0 0])" in out
+    assert "aligned 10 of 17 photos\n" in out
+    assert "      10  face found again around its landmarks\n" in out
+    assert f"skipped 7 of 17: list in {tmp_path}/out/lst.skipped\n" in out
+
+
+def test_any_number_of_workers_gives_the_same(photos, aligned, tmp_path):
+    lines = run(photos, tmp_path / "out", "--num-workers", "2")
+    expected = (aligned / "lst").read_text("utf-8").splitlines()
+    assert [line.replace(f"{tmp_path}/out", str(aligned)) for line in lines] == expected
+    for line in expected:
+        path = line.split("\t")[1].removeprefix(str(aligned) + "/")
+        assert (tmp_path / "out" / path).read_bytes() == (aligned / path).read_bytes()
+
+
+class Interrupted(Exception):
+    pass
+
+
+def test_a_stopped_run_goes_on_where_it_was(photos, aligned, tmp_path, monkeypatch, capsys):
+    done, limit = [], 6
+
+    def stops_midway(job, settings):
+        if len(done) == limit:
+            raise Interrupted
+        done.append(job.name)
+        return original(job, settings)
+
+    original = alignment.align_photo
+    monkeypatch.setattr(alignment, "align_photo", stops_midway)
+    output = tmp_path / "out"
+    with pytest.raises(Interrupted):
+        run(photos, output, "--num-workers", "1")
+    assert not (output / "lst").exists()
+    limit = 100
+    capsys.readouterr()
+    lines = run(photos, output, "--num-workers", "1")
+    assert len(done) == len(set(done)) == 15, "each photo once"
+    expected = (aligned / "lst").read_text("utf-8").replace(str(aligned), str(output))
+    assert lines == expected.splitlines()
+    assert "aligned 10 of 17 photos\n" in capsys.readouterr().out
+    # A third run only tries again what could not be read.
+    done.clear()
+    assert run(photos, output, "--num-workers", "1") == lines
+    assert sorted(name.split("/")[-1] for name in done) == [
+        "cut.jpg", "deeper.jpg", "empty.jpg", "notes.txt.jpg",
+    ]  # fmt: skip
+    # Another size, a replaced photo, a face that was deleted: these are worked out anew.
+    done.clear()
+    (output / "photos/p1/grey.jpg").unlink()
+    run(photos, output, "--num-workers", "1")
+    assert "photos/p1/grey.jpg" in done
+    done.clear()
+    run(photos, output, "--num-workers", "1", "--image-size", "112,96")
+    assert len(done) == 15
+    assert cv2.imread(str(output / "photos/p1/grey.jpg")).shape == (112, 96, 3)
+
+
+def test_keep_undetected_crops_the_centre(photos, tmp_path, capsys):
+    lines = run(photos, tmp_path / "out", "--num-workers", "1", "--keep-undetected")
+    assert any("wall.png" in line for line in lines)
+    assert "       1  centre cropped" in capsys.readouterr().out
+    assert cv2.imread(str(tmp_path / "out/photos/p2/wall.png")).shape == (112, 112, 3)
+
+
+def test_known_landmarks_count_in_the_pixels_as_they_lie(tmp_path, portrait, detector):
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    face = portrait[:300, 80:380]
+    folder = tmp_path / "mega/g/p"
+    folder.mkdir(parents=True)
+    (folder / "a.jpg").write_bytes(encoded(Image.fromarray(face), "JPEG", exif=exif, quality=95))
+    boxes, points = detector.find(face, 100)
+    x1, y1, x2, y2 = map(float, boxes[0, :4])
+    eyes_and_nose = points[[0, 1, 2, 5, 6, 7], 0].reshape(2, 3).T.tolist()
+    corners = {"x": x1, "y": y1, "width": x2 - x1, "height": y2 - y1}
+    marks = {key: {"x": x, "y": y} for key, (x, y) in zip("102", eyes_and_nose, strict=True)}
+    (folder / "a.jpg.json").write_text(json.dumps({"bounding_box": corners, "landmarks": marks}))
+    out = tmp_path / "out"
+    main(["--input-dir", str(tmp_path / "mega"), "--name", "megaface", "--output-dir", str(out)])
+    assert (out / "lst").read_text() == f"1\t{out}/g/p/a.jpg\t0\n"
+    expected, way = align_face(face, None, None, detector)
+    assert way == 0
+    written = cv2.imread(str(out / "g/p/a.jpg"))[..., ::-1]
+    assert np.corrcoef(written.ravel(), expected.ravel())[0, 1] > 0.95
+
+
+def test_weights_from_a_folder(photos, aligned, tmp_path):
+    for name, layers in load_weights().items():
+        np.save(tmp_path / NPY_FILES[name], np.array(layers, dtype=object))
+    lines = run(photos, tmp_path / "out", "--num-workers", "1", "--det-model", str(tmp_path))
+    assert len(lines) == 10
+    one = "photos/p1/colour.jpg"
+    assert (tmp_path / "out" / one).read_bytes() == (aligned / one).read_bytes()
+
+
+# ---------------------------------------------------------------------------------- wrong use
+
+
+def test_no_aligned_photo_is_an_error(tmp_path):
+    (tmp_path / "photos/p").mkdir(parents=True)
+    (tmp_path / "photos/p/a.jpg").write_bytes(b"")
+    with pytest.raises(InputError, match=r"none of the 1 photos could be aligned.*lst\.skipped"):
+        run(tmp_path / "photos", tmp_path / "out", "--num-workers", "1")
+    assert "the file is empty" in (tmp_path / "out/lst.skipped").read_text()
+
+
+def test_no_photo_is_an_error(tmp_path):
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(InputError, match="no photo in the form of --name webface"):
+        run(tmp_path / "photos", tmp_path / "out")
+
+
+def test_missing_input_folder_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such folder of photos"):
+        run(tmp_path / "photos", tmp_path / "out")
+
+
+def test_output_must_not_mix_with_the_photos(photos):
+    with pytest.raises(InputError, match="lies within --input-dir"):
+        run(photos, photos / "aligned")
+    with pytest.raises(InputError, match="would be overwritten"):
+        run(photos, photos.parent)
+
+
+def test_missing_weights_are_said_before_the_work(photos, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"det1\.npy is missing"):
+        run(photos, tmp_path / "out", "--det-model", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--name", "webface", "--output-dir", "o"], "--input-dir"),
+        (["--input-dir", "i", "--output-dir", "o", "--name", "imagenet"], "invalid choice"),
+        (["--input-dir", "i", "--output-dir", "o"], "--name"),
+        (
+            ["--input-dir", "i", "--output-dir", "o", "--name", "lfw", "--num-workers", "0"],
+            "from 1 on",
+        ),
+    ],
+)
+def test_wrong_flags(flags, message, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        parse_arguments(flags)
+    assert exit_.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_2018_namespace_is_enough(tmp_path, portrait):
+    folder = tmp_path / "photos/p"
+    folder.mkdir(parents=True)
+    Image.fromarray(portrait[:300, 80:380]).save(folder / "a.jpg")
+    main(
+        argparse.Namespace(
+            input_dir=str(tmp_path / "photos"), name="lfw", output_dir=str(tmp_path / "out")
+        )
+    )
+    assert (tmp_path / "out/photos/p/a.jpg").exists()
+
+
+def test_one_photo_that_opencv_refuses_does_not_stop_the_run(tmp_path, portrait, monkeypatch):
+    def refuses(*_):
+        raise cv2.error("too wide")
+
+    path = tmp_path / "s/p/a.png"
+    path.parent.mkdir(parents=True)
+    Image.fromarray(portrait).save(path)
+    monkeypatch.setattr(alignment, "align_face", refuses)
+    job = alignment.Job(str(path), "s/p/a.png", str(tmp_path / "o.png"), None, None, "")
+    outcome = alignment.align_photo(job, alignment.Settings())
+    assert outcome.reason.startswith("OpenCV refuses it")
+    assert outcome.final
+
+
+def test_a_photo_that_vanished_is_named(tmp_path):
+    job = alignment.Job(str(tmp_path / "a.jpg"), "a", str(tmp_path / "o.jpg"), None, None, "")
+    outcome = alignment.align_photo(job, alignment.Settings())
+    assert outcome == Outcome(None, "there is no such file", final=False)
+
+
+def test_set_and_person_are_the_folders_above_the_photo(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "lfw/p").mkdir(parents=True)
+    (tmp_path / "lfw/p/a.gif").write_bytes(b"")
+    monkeypatch.chdir(tmp_path / "lfw")
+    item = get_dataset("lfw", ".")[0]
+    assert alignment.face_name(item.image_path) == "lfw/p/a.gif.jpg"
+
+
+def test_2018_functions():
+    assert IOU([0, 0, 2, 2], [1, 0, 3, 2]) == pytest.approx(1 / 3)
+    grey = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    assert to_rgb(grey).shape == (2, 3, 3)
+    np.testing.assert_array_equal(to_rgb(grey)[..., 2], grey)
+    assert Detector._fields == ("pnet", "rnet", "onet")

@@ -1,0 +1,160 @@
+"""Each way of finding a face, with a detector that finds what the test says."""
+
+import cv2
+import numpy as np
+import pytest
+
+from src.align.ladder import IOU, WAYS, Detector, align_face
+from src.common.face_preprocess import (
+    FIVE_POINT_TEMPLATE,
+    similarity_transform,
+    warp_to_template,
+)
+
+BOX = np.array([20.0, 30, 120, 160])
+LANDMARK = FIVE_POINT_TEMPLATE + np.float32([10, 35])
+PHOTO = np.random.RandomState(0).randint(0, 256, (200, 180, 3)).astype(np.uint8)
+
+
+class Scripted:
+    """Stands for a Detector: gives one prepared answer after the other, and notes the questions."""
+
+    def __init__(self, *answers, forced=()):
+        self.answers = list(answers)
+        self.forced = list(forced)
+        self.questions = []
+
+    def find(self, image, minsize):
+        self.questions.append((image.shape[:2], minsize))
+        return self.answers.pop(0)
+
+    def force(self, image, bbox):
+        return self.forced.pop(0)
+
+
+def faces(*boxes_and_landmarks, score=0.9):
+    boxes = np.array([[*box, score] for box, _ in boxes_and_landmarks]).reshape(-1, 5)
+    points = [landmark.T.ravel() for _, landmark in boxes_and_landmarks]
+    return boxes, np.array(points, np.float32).reshape(-1, 10).T
+
+
+NOTHING = faces()
+
+
+def test_unknown_photo_takes_the_first_face_and_detects_again():
+    inner = FIVE_POINT_TEMPLATE * 1.5 + 30
+    detector = Scripted(faces((BOX, LANDMARK), (BOX + 50, LANDMARK + 40)), faces((BOX, inner)))
+    face, way = align_face(PHOTO, None, None, detector)
+    assert way == 0
+    assert detector.questions == [((200, 180), 100), ((224, 224), 112)]
+    # The frame: eyes and nose on 1.5 times the template, a quarter of the size from its corner.
+    frame_template = FIVE_POINT_TEMPLATE[:3] * 1.5 + 28
+    shift = frame_template[0] - 1.5 * LANDMARK[0]
+    matrix = np.array([[1.5, 0, shift[0]], [0, 1.5, shift[1]]])
+    frame = cv2.warpAffine(PHOTO, matrix, (224, 224))
+    expected = warp_to_template(frame, inner)
+    assert np.abs(face.astype(int) - expected).mean() < 2
+
+
+def test_only_eyes_and_nose_place_the_frame():
+    moved = LANDMARK.copy()
+    moved[3:] += 25
+    found = []
+    for landmark in (LANDMARK, moved, LANDMARK[:3]):
+        detector = Scripted(faces((BOX, FIVE_POINT_TEMPLATE + 56)))
+        found.append(align_face(PHOTO, BOX, landmark, detector)[0])
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+
+
+def test_no_face_is_skipped():
+    assert align_face(PHOTO, None, None, Scripted(NOTHING)) == (None, None)
+
+
+def test_a_known_box_without_landmarks_is_replaced_by_the_first_face():
+    detector = Scripted(faces((BOX, LANDMARK)), NOTHING, faces((BOX, LANDMARK)))
+    face, way = align_face(PHOTO, BOX + 500, None, detector)
+    assert way == 1
+    np.testing.assert_array_equal(face, warp_to_template(PHOTO, LANDMARK))
+    assert align_face(PHOTO, BOX, None, Scripted(NOTHING)) == (None, None)
+
+
+def test_second_way_takes_the_largest_overlap():
+    detector = Scripted(
+        NOTHING, faces((BOX + 40, LANDMARK + 9), (BOX + 10, LANDMARK), (BOX + 90, LANDMARK + 5))
+    )
+    face, way = align_face(PHOTO, BOX, LANDMARK, detector)
+    assert way == 1
+    assert detector.questions[1] == ((200, 180), 50)
+    np.testing.assert_array_equal(face, warp_to_template(PHOTO, LANDMARK))
+
+
+def test_third_way_when_no_overlap_is_above_the_limit():
+    detector = Scripted(
+        NOTHING, faces((BOX + 60, LANDMARK)), forced=[faces((BOX, LANDMARK), score=0.3)]
+    )
+    assert IOU(BOX, BOX + 60) < 0.3
+    face, way = align_face(PHOTO, BOX, LANDMARK, detector)
+    assert way == 2
+    np.testing.assert_array_equal(face, warp_to_template(PHOTO, LANDMARK))
+
+
+@pytest.mark.parametrize("forced", [faces((BOX, LANDMARK), score=0.29), NOTHING])
+def test_fourth_way_crops_the_box_in_its_height(forced):
+    detector = Scripted(NOTHING, NOTHING, forced=[forced])
+    face, way = align_face(PHOTO, BOX, LANDMARK, detector)
+    assert way == 3
+    # 130 high, so 130 wide: 15 more on each side, cut at the photo's edge.
+    np.testing.assert_array_equal(face, cv2.resize(PHOTO[30:160, 5:135], (112, 112)))
+
+
+def test_fifth_way_crops_the_centre():
+    face, way = align_face(PHOTO, None, None, Scripted(NOTHING), keep_undetected=True)
+    assert way == 4
+    np.testing.assert_array_equal(face, cv2.resize(PHOTO[12:188, 10:170], (112, 112)))
+
+
+def test_keep_undetected_goes_on_with_a_known_box():
+    detector = Scripted(NOTHING, NOTHING, forced=[NOTHING])
+    _, way = align_face(PHOTO, BOX, None, detector, keep_undetected=True)
+    assert way == 3
+
+
+@pytest.mark.parametrize("box", [[-90, -90, -20, -20], [500, 500, 600, 600], [30, 30, 20, 20]])
+def test_a_box_that_shows_nothing_leaves_the_centre(box):
+    detector = Scripted(NOTHING, NOTHING, forced=[NOTHING])
+    _, way = align_face(PHOTO, np.array(box), LANDMARK, detector)
+    assert way == 4
+
+
+def test_degenerate_landmarks_leave_the_box():
+    detector = Scripted(faces((BOX, LANDMARK)))
+    _, way = align_face(PHOTO, BOX, np.full((3, 2), 50.0), detector)
+    assert way == 1
+
+
+def test_other_image_sizes():
+    detector = Scripted(faces((BOX, FIVE_POINT_TEMPLATE + 50)))
+    face, _ = align_face(PHOTO, BOX, LANDMARK, detector, image_size=(112, 96))
+    assert face.shape == (112, 96, 3)
+    assert detector.questions == [((224, 192), 112)]
+
+
+def test_iou():
+    assert IOU([0, 0, 10, 10], [5, 0, 15, 10]) == pytest.approx(50 / 150)
+    assert IOU([0, 0, 10, 10], [10, 0, 20, 10]) == 0
+    assert IOU([0, 0, 10, 10], [0, 0, 10, 10]) == 1
+
+
+def test_real_landmarks_end_on_the_template(detector, portrait):
+    assert isinstance(detector, Detector)
+    face, way = align_face(portrait, None, None, detector)
+    assert WAYS[way] == "face found again around its landmarks"
+    frame = np.zeros((224, 224, 3), np.uint8)
+    frame[56:168, 56:168] = face
+    boxes, points = detector.find(frame, 60)
+    assert len(boxes) == 1
+    # Nothing is left to turn, scale or move; what five points cannot fit (a smile) may remain.
+    left = similarity_transform(points[:, 0].reshape(2, 5).T - 56, FIVE_POINT_TEMPLATE)
+    np.testing.assert_allclose(left[:, :2], np.eye(2), atol=0.08)
+    np.testing.assert_allclose(left @ [56, 56, 1], [56, 56], atol=2)
