@@ -91,7 +91,7 @@ def nms(boxes, threshold, method):
         return np.empty(0, dtype=np.int64)
     left, top, right, bottom = boxes[:, :4].T
     area = (right - left + 1) * (bottom - top + 1)
-    rest = np.argsort(boxes[:, 4])
+    rest = _argsort_2018(boxes[:, 4])
     pick = []
     while rest.size:
         best, rest = rest[-1], rest[:-1]
@@ -105,6 +105,16 @@ def nms(boxes, threshold, method):
             overlap = shared / (area[best] + area[rest] - shared)
         rest = rest[overlap <= threshold]
     return np.array(pick, dtype=np.int64)
+
+
+def _argsort_2018(scores):
+    """Rows by rising score; equal ones in the order that NumPy's introsort leaves them in.
+
+    Sure boxes often share the score 1. Since NumPy 1.25 `argsort` takes another algorithm for
+    float64 on processors with AVX-512, which orders them otherwise: 4 of 163 faces of Labeled Faces
+    in the Wild came out differently. For long doubles it is the old one everywhere.
+    """
+    return np.argsort(scores.astype(np.longdouble))
 
 
 def bbreg(boundingbox, reg):

@@ -62,6 +62,16 @@ def test_nms_picks_rows_beyond_sixteen_bits():
     assert nms(far, 0.5, "Union").tolist()[0] == count
 
 
+def test_equal_scores_keep_the_order_of_numpys_introsort():
+    # Of NumPy 1.23.5, whose algorithm is that of 1.14; NumPy 1.26 with AVX-512 gives another order.
+    scores = np.array([5, 1, 5, 5, 3, 5, 5, 1, 5, 5, 5, 2, 5, 5, 5, 5, 5, 5, 4, 5, 5, 5]) / 5
+    corner = 100.0 * np.arange(len(scores))[:, None] * [1, 0]
+    boxes = np.hstack([corner, corner + 9, scores[:, None]])
+    assert nms(boxes, 0.5, "Union").tolist() == [
+        21, 12, 2, 3, 5, 6, 8, 9, 20, 10, 13, 14, 15, 16, 17, 19, 0, 18, 4, 11, 7, 1,
+    ]  # fmt: skip
+
+
 def test_nms_refuses_other_methods():
     with pytest.raises(ValueError, match=r"'union'.*'Union' or 'Min'"):
         nms(np.zeros((1, 5)), 0.5, "union")
