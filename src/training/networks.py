@@ -113,6 +113,28 @@ def inferred_size(embedding, flags):
     return shape[1]
 
 
+def adopt_parameters(symbol, arg_params):
+    """`arg_params` of a checkpoint under the names that `symbol` has for them.
+
+    The published MobileFaceNet calls the weight of its layer pre_fc1 `fc1_weight`; taken as it is,
+    that layer would be drawn anew.
+
+    Parameters
+    ----------
+    symbol : Symbol
+        What is to be trained.
+    arg_params : dict of str to NDArray
+        As loaded; it is left as it is.
+    """
+    wanted = symbol.list_arguments()
+    if "fc1_weight" in wanted or "pre_fc1_weight" not in wanted or "pre_fc1_weight" in arg_params:
+        return arg_params
+    return {
+        "pre_fc1_weight" if name == "fc1_weight" else name: array
+        for name, array in arg_params.items()
+    }
+
+
 def initializer(network):
     """The initialiser of a network's parameters: Xavier, of the kind that its letter had in 2018.
 
