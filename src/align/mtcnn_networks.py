@@ -120,7 +120,7 @@ class Network:
 
     def __init__(self, name, weights, context):
         symbol = SYMBOLS[name]()
-        parameters = _mxnet_parameters(weights)
+        parameters = mxnet_parameters(weights)
         _check_shapes(symbol, parameters, INPUT_SIZES[name])
         self._context = context
         self._graph = mx.nd.CachedOp(symbol)
@@ -167,7 +167,7 @@ def create_networks(context=None, model_path=None):
     return tuple(networks)
 
 
-def _mxnet_parameters(weights):
+def mxnet_parameters(weights):
     """Weights in MXNet's layout by the names of the graph's variables."""
     parameters, flattened_channels = {}, None
     for layer, values in weights.items():
