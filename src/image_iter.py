@@ -154,7 +154,7 @@ class FaceImageIter(RecordImageIter):
         cutoff=0,
         data_name="data",
         label_name="softmax_label",
-        threads=4,
+        threads=2,
         seed=None,
     ):
         super().__init__(

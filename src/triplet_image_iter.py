@@ -74,7 +74,7 @@ class FaceImageIter(RecordImageIter):
         images_per_identity=5,
         triplet_params=(3600, 0.3, 0.0),
         mx_model=None,
-        threads=4,
+        threads=2,
         seed=None,
     ):
         self.ctx_num = ctx_num

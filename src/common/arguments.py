@@ -117,4 +117,4 @@ def add_image_arguments(parser):
     """What is done to each training image, and by how many threads."""
     parser.add_argument("--rand-mirror", type=int, default=1, help="1: mirror half of the images")
     parser.add_argument("--cutoff", type=int, default=0, help="grey out a square of so many pixels")
-    parser.add_argument("--threads", type=positive_int, default=4, help="that decode images")
+    parser.add_argument("--threads", type=positive_int, default=2, help="that decode images")

@@ -65,7 +65,7 @@ NEW = {
     "log_file": "",
     "devices": "",
     "resume": False,
-    "threads": 4,
+    "threads": 2,
 }
 COMMANDS = [(train_softmax, SOFTMAX), (train_triplet, TRIPLET)]
 
