@@ -5,4 +5,4 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
 run python -u -m src.align.align_megaface \
-    --input-dir "$PHOTOS_JPG" --name webface --output-dir "$ALIGNED" "$@"
+    --input-dir "$PHOTOS_JPG" --name webface --face "$FACE" --output-dir "$ALIGNED" "$@"

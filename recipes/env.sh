@@ -16,6 +16,7 @@ MODELS=${MODELS:-$WORK/models}                     # steps 8 to 11: one folder a
 
 # --- how the work is done
 SEED=${SEED:-0}
+FACE=${FACE:-central}                              # of several faces in a photo; first: as in 2018
 TARGET=${TARGET:-heldout}                          # verification sets, without .bin
 HELDOUT_PEOPLE=${HELDOUT_PEOPLE:-0.1}              # share of the people kept for verification
 

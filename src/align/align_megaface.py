@@ -23,7 +23,14 @@ import os
 import numpy as np
 
 from src.align.alignment import Settings, align_dataset
-from src.align.ladder import IOU, PYRAMID_FACTOR, SMALLEST_FACE, THRESHOLDS, WAYS
+from src.align.ladder import (
+    FACE_CHOICES,
+    IOU,
+    PYRAMID_FACTOR,
+    SMALLEST_FACE,
+    THRESHOLDS,
+    WAYS,
+)
 from src.common import face_image
 from src.common.arguments import positive_int, resolve_arguments
 from src.common.errors import InputError, run_command
@@ -119,6 +126,13 @@ def parse_arguments(argv=None):
         help="processes (default: one a core)",
     )
     parser.add_argument(
+        "--face",
+        default="first",
+        choices=list(FACE_CHOICES),
+        help="which of several faces: first, of the best score, as in 2018; or central, the "
+        "largest near the middle, whose photo it is (default: first)",
+    )
+    parser.add_argument(
         "--keep-undetected",
         action="store_true",
         help="crop the known box, or the centre, of photos in which no face is found, which are "
@@ -140,7 +154,8 @@ def main(args=None):
     if "num_workers" not in args:
         flags = ["--input-dir", args.input_dir, "--name", args.name]
         args = parse_arguments([*flags, "--output-dir", args.output_dir])
-    settings = Settings(parse_image_size(args.image_size), args.keep_undetected, args.det_model)
+    image_size = parse_image_size(args.image_size)
+    settings = Settings(image_size, args.keep_undetected, args.det_model, args.face)
     align(args.input_dir, args.name, args.output_dir, settings, args.num_workers)
 
 

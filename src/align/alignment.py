@@ -11,7 +11,7 @@ import numpy as np
 
 from src.align.journal import Journal, Outcome
 from src.align.jpeg_2018 import read_photo_2018
-from src.align.ladder import SMALLEST_FACE, Detector, align_face
+from src.align.ladder import FACE_CHOICES, SMALLEST_FACE, Detector, align_face
 from src.common.errors import InputError
 from src.common.face_preprocess import format_aligned_line
 from src.common.output_files import whole_file
@@ -31,6 +31,7 @@ class Settings(NamedTuple):
     image_size: tuple = (112, 112)
     keep_undetected: bool = False
     det_model: str | None = None
+    face: str = "first"
 
 
 class Job(NamedTuple):
@@ -88,7 +89,13 @@ def align_photo(job, settings):
     detector = _detector(settings.det_model)
     try:
         face, way = align_face(
-            image, job.bbox, job.landmark, detector, settings.image_size, settings.keep_undetected
+            image,
+            job.bbox,
+            job.landmark,
+            detector,
+            settings.image_size,
+            settings.keep_undetected,
+            FACE_CHOICES[settings.face],
         )
     except cv2.error as error:  # OpenCV takes no photo of more than 32,767 pixels in width
         return Outcome(None, f"OpenCV refuses it: {error.err}")

@@ -1,5 +1,6 @@
 """From a photo to an aligned face: 2018's ways of finding it, one after another."""
 
+from functools import partial
 from typing import NamedTuple
 
 import cv2
@@ -62,11 +63,45 @@ def IOU(Reframe, GTframe):
     return shared * 1.0 / (areas[0] + areas[1] - shared)
 
 
-def align_face(image, bbox, landmark, detector, image_size=(112, 112), keep_undetected=False):
+def first_face(boxes, image):
+    """0: the face of the best score, 2018's choice; in a photo of several it may be anybody."""
+    return 0
+
+
+def central_face(boxes, image):
+    """Index of the largest face near the middle, where a portrait's subject is.
+
+    The area less twice the squared distance of the box's middle from the photo's: how facenet's and
+    InsightFace's aligners for LFW chose.
+
+    Parameters
+    ----------
+    boxes : ndarray of shape (N, 5)
+        N at least 1.
+    image : ndarray of shape (H, W, 3)
+    """
+    sides = boxes[:, 2:4] - boxes[:, :2]
+    offset = (boxes[:, :2] + boxes[:, 2:4]) / 2 - np.array(image.shape[1::-1]) / 2
+    return int(np.argmax(sides[:, 0] * sides[:, 1] - 2 * np.square(offset).sum(axis=1)))
+
+
+FACE_CHOICES = {"first": first_face, "central": central_face}
+"""Which of several faces is aligned."""
+
+
+def align_face(
+    image,
+    bbox,
+    landmark,
+    detector,
+    image_size=(112, 112),
+    keep_undetected=False,
+    choose=first_face,
+):
     """The aligned face of a photo, and the way in which it was found.
 
-    Without a box or without landmarks, the first face that is found in the photo gives both (the
-    note's change to 2018).
+    Without a box or without landmarks, a face that is found in the photo gives both (the note's
+    change to 2018).
 
     Parameters
     ----------
@@ -80,6 +115,8 @@ def align_face(image, bbox, landmark, detector, image_size=(112, 112), keep_unde
         Height, width of the result.
     keep_undetected : bool
         Where no face is found, go on with what is known; in the end the centre is cropped.
+    choose : callable
+        From boxes (N, 5) and the image to the index of the face that is meant.
 
     Returns
     -------
@@ -91,10 +128,12 @@ def align_face(image, bbox, landmark, detector, image_size=(112, 112), keep_unde
     if bbox is None or landmark is None:
         boxes, points = detector.find(image, SMALLEST_FACE)
         if len(boxes):
-            bbox, landmark = boxes[0, :4], _landmark(points, 0)
+            chosen = choose(boxes, image)
+            bbox, landmark = boxes[chosen, :4], _landmark(points, chosen)
         elif not keep_undetected:
             return None, None
-    for way, attempt in enumerate((_around_landmarks, _at_box, _in_box, _crop_box, _crop_centre)):
+    around_landmarks = partial(_around_landmarks, choose=choose)
+    for way, attempt in enumerate((around_landmarks, _at_box, _in_box, _crop_box, _crop_centre)):
         face = attempt(image, bbox, landmark, detector, image_size)
         if face is not None:
             return face, way
@@ -106,7 +145,7 @@ def _landmark(points, index):
     return points[:, index].reshape(2, 5).T
 
 
-def _around_landmarks(image, bbox, landmark, detector, image_size):
+def _around_landmarks(image, bbox, landmark, detector, image_size, choose):
     """Brings eyes and nose near the middle of a frame twice the size, and detects there."""
     if landmark is None:
         return None
@@ -118,7 +157,9 @@ def _around_landmarks(image, bbox, landmark, detector, image_size):
         return None  # degenerate landmarks; the next way does without them
     frame = cv2.warpAffine(image, matrix, (2 * width, 2 * height), borderValue=0.0)
     boxes, points = detector.find(frame, height)
-    return warp_to_template(frame, _landmark(points, 0), image_size) if len(boxes) else None
+    if not len(boxes):
+        return None
+    return warp_to_template(frame, _landmark(points, choose(boxes, frame)), image_size)
 
 
 def _at_box(image, bbox, landmark, detector, image_size):

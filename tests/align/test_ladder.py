@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from src.align.ladder import IOU, WAYS, Detector, align_face
+from src.align.ladder import IOU, WAYS, Detector, align_face, central_face
 from src.common.face_preprocess import (
     FIVE_POINT_TEMPLATE,
     similarity_transform,
@@ -54,6 +54,27 @@ def test_unknown_photo_takes_the_first_face_and_detects_again():
     frame = cv2.warpAffine(PHOTO, matrix, (224, 224))
     expected = warp_to_template(frame, inner)
     assert np.abs(face.astype(int) - expected).mean() < 2
+
+
+def test_the_central_face_is_the_largest_near_the_middle():
+    # Photo of 200×180, middle (90, 100): area less twice the squared distance.
+    middle = [60, 70, 120, 130]  # 3600 - 0
+    larger_aside = [0, 60, 70, 130]  # 4900 - 2 (55² + 5²) = -1200
+    larger_near = [50, 70, 130, 150]  # 6400 - 2 (0 + 10²) = 6200
+    boxes = np.array([[*larger_aside, 0.99], [*middle, 0.9]], float)
+    assert central_face(boxes, PHOTO) == 1
+    boxes = np.array([[*middle, 0.99], [*larger_near, 0.7]], float)
+    assert central_face(boxes, PHOTO) == 1
+
+
+def test_the_choice_of_a_face_holds_in_the_photo_and_in_the_frame():
+    aside = (np.array([0.0, 60, 40, 100]), LANDMARK - 15)
+    inner = FIVE_POINT_TEMPLATE * 1.5 + 30
+    in_frame = faces((BOX - 20, inner - 40), (np.array([60.0, 50, 170, 180]), inner))
+    detector = Scripted(faces(aside, (BOX, LANDMARK)), in_frame)
+    face, _ = align_face(PHOTO, None, None, detector, choose=central_face)
+    alone = Scripted(faces((BOX, LANDMARK)), faces((BOX, inner)))
+    np.testing.assert_array_equal(face, align_face(PHOTO, None, None, alone)[0])
 
 
 def test_only_eyes_and_nose_place_the_frame():
