@@ -139,7 +139,11 @@ def train_net(args):
     # How many batches an epoch has is known when its triplets are mined.
     plan = command.make_schedule(args, None)
     command.announce(plan, train_data.triplet_bag_size, args.batch_size)
-    log.info("loss to expect: at most about %g, the margin; it falls", args.triplet_alpha)
+    log.info(
+        "loss to expect: from 0 to the margin %g all along, as triplets outside of that are not "
+        "mined; progress shows in how few a bag gives",
+        args.triplet_alpha,
+    )
     run.train(
         make_optimizer(args.lr, args.mom, args.wd, args.ctx_num, args.noise_sgd),
         plan,

@@ -1,5 +1,6 @@
 """What happens between two batches: lines of the log, verification, checkpoints."""
 
+import datetime
 import logging
 import math
 import time
@@ -66,8 +67,8 @@ class SpeedLine:
         if not self.said_eta and math.isfinite(self.last_step):
             self.said_eta = True
             to_go = self.last_step - progress.step
-            hours = to_go * seconds / batches / 3600
-            log.info("%d batches to go: at this speed %.2f h, beside verification", to_go, hours)
+            left = datetime.timedelta(seconds=round(to_go * seconds / batches))
+            log.info("%d batches to go: at this speed %s, beside verification", to_go, left)
 
 
 class RateFall:
