@@ -9,7 +9,7 @@
 #   WORK        folder for everything that is made            (default: work/quickstart)
 #   MAX_STEPS   training steps with the ArcFace loss          (default: 90; PHOTOS, LFW: 300)
 #   BATCH       photos a step                                 (default: 32)
-#   TRIPLET_STEPS, TRIPLET_BAG   steps and bag of the triplet stage  (default: 10, 160)
+#   TRIPLET_STEPS, TRIPLET_BAG   steps and bag of the triplet stage  (default: 21, 160)
 #   MOST_PAIRS  verification pairs of each kind               (default: 150)
 #
 # Run again, it goes on where it was: what is made already is kept, training continues.
@@ -35,7 +35,7 @@ that the way works; they say nothing about how good a model is."
 fi
 MAX_STEPS=${MAX_STEPS:-$steps}
 BATCH=${BATCH:-32}
-TRIPLET_STEPS=${TRIPLET_STEPS:-10}
+TRIPLET_STEPS=${TRIPLET_STEPS:-21}
 TRIPLET_BAG=${TRIPLET_BAG:-160}
 MOST_PAIRS=${MOST_PAIRS:-150}
 . "$recipes/env.sh"

@@ -36,7 +36,8 @@ p.note { color: var(--soft); } .warning { background: #fff6e0; border-left: 4px 
 table { border-collapse: collapse; } th, td { padding: .3rem .9rem .3rem 0; text-align: left;
        border-bottom: 1px solid var(--line); vertical-align: top; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
-pre { background: var(--tint); padding: .8rem; overflow-x: auto; font-size: .85rem; }
+pre { background: var(--tint); padding: .8rem; white-space: pre-wrap; overflow-wrap: anywhere;
+       font-size: .85rem; }
 img, svg { max-width: 100%; height: auto; } .charts { display: flex; flex-wrap: wrap; gap: 1rem; }
 .charts > div { flex: 1 1 26rem; }
 """
