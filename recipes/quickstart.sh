@@ -9,7 +9,7 @@
 #   WORK        folder for everything that is made            (default: work/quickstart)
 #   MAX_STEPS   training steps with the ArcFace loss          (default: 90; PHOTOS, LFW: 300)
 #   BATCH       photos a step                                 (default: 32)
-#   TRIPLET_STEPS, TRIPLET_BAG   steps and bag of the triplet stage  (default: 21, 160)
+#   TRIPLET_STEPS, TRIPLET_BAG   steps and bag of the triplet stage  (default: 21, 35; else 160)
 #   MOST_PAIRS  verification pairs of each kind               (default: 150)
 #
 # Run again, it goes on where it was: what is made already is kept, training continues.
@@ -21,6 +21,7 @@ WORK=$(cd "$WORK" && pwd)
 started=$SECONDS
 
 warning=
+bag=160
 if [ -n "${PHOTOS:-}" ]; then
     [ -d "$PHOTOS" ] || { echo "error: PHOTOS=$PHOTOS is no folder; it holds <person>/<photo>" >&2; exit 2; }
     PHOTOS=$(cd "$PHOTOS" && pwd)
@@ -29,6 +30,7 @@ elif [ "${LFW:-0}" = 1 ]; then
     steps=300
 else
     steps=90
+    bag=35
     HELDOUT_PEOPLE=${HELDOUT_PEOPLE:-0.3}
     warning="These photos are variations of a dozen pictures of ten people. The figures on this page show \
 that the way works; they say nothing about how good a model is."
@@ -36,7 +38,7 @@ fi
 MAX_STEPS=${MAX_STEPS:-$steps}
 BATCH=${BATCH:-32}
 TRIPLET_STEPS=${TRIPLET_STEPS:-21}
-TRIPLET_BAG=${TRIPLET_BAG:-160}
+TRIPLET_BAG=${TRIPLET_BAG:-$bag}
 MOST_PAIRS=${MOST_PAIRS:-150}
 . "$recipes/env.sh"
 
@@ -49,7 +51,8 @@ fi
 export PHOTOS PHOTOS_JPG ALIGNED FACES LIST PARTS PAIRS DATA_DIR MODELS SEED TARGET HELDOUT_PEOPLE VENV
 
 step() { say "$1 ($((SECONDS - started)) s)"; shift; bash "$@"; }
-small=(--per-batch-size "$BATCH" --seed "$SEED" --verbose 1000000)
+# Verification only at the end; triplets come in threes.
+small=(--seed "$SEED" --verbose 1000000 --resume)
 
 step "1 rename"    "$recipes/01_rename.sh"
 step "2 align"     "$recipes/02_align.sh"
@@ -58,9 +61,10 @@ step "4 hold out"  "$recipes/04_hold_out.sh" --most-pairs "$MOST_PAIRS"
 step "5 pack"      "$recipes/05_pack.sh"
 step "6 merge"     "$recipes/06_merge.sh"
 step "7 pairs"     "$recipes/07_pack_pairs.sh"
-PRETRAINED=none step "8 train" "$recipes/10_train_mobilefacenet_arcface.sh" "${small[@]}" --max-steps "$MAX_STEPS"
-step "9 triplets"  "$recipes/11_train_triplet.sh" "${small[@]}" --max-steps "$TRIPLET_STEPS" \
-    --triplet-bag-size "$TRIPLET_BAG"
+PRETRAINED=none step "8 train" "$recipes/10_train_mobilefacenet_arcface.sh" "${small[@]}" \
+    --per-batch-size "$BATCH" --max-steps "$MAX_STEPS"
+step "9 triplets"  "$recipes/11_train_triplet.sh" "${small[@]}" \
+    --per-batch-size $((BATCH / 3 * 3)) --max-steps "$TRIPLET_STEPS" --triplet-bag-size "$TRIPLET_BAG"
 step "10 verify"   "$recipes/12_verify.sh"
 step "11 report"   "$recipes/13_report.sh" --warning "$warning"
 [ -z "$warning" ] || say "$warning"

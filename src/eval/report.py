@@ -277,8 +277,9 @@ def commands_section(work):
     path = os.path.join(work, "commands.txt")
     if not os.path.exists(path):
         return None
-    with open(path, encoding="utf-8") as file:
-        return Section("Every command that was run", f"<pre>{html.escape(file.read())}</pre>")
+    with open(path, encoding="utf-8") as lines:
+        commands = dict.fromkeys(lines)  # a run that goes on repeats those before
+    return Section("Every command that was run", f"<pre>{html.escape(''.join(commands))}</pre>")
 
 
 def write_report(work, photos, output, title, warning):
