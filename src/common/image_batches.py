@@ -11,6 +11,7 @@ import numpy as np
 
 from src.common.errors import InputError
 from src.common.mxnet_backend import mx
+from src.common.photos import decode_stored
 
 log = logging.getLogger(__name__)
 
@@ -155,8 +156,7 @@ class ImageBatches:
     def _fill(self, batch, place, record_id):
         """Puts an image into its place of the batch; False where it cannot be decoded."""
         record = self.reader.read(record_id)
-        encoded = np.frombuffer(record.content, np.uint8)
-        bgr = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if len(encoded) else None
+        bgr = decode_stored(record.content)
         if bgr is None:
             return False
         if bgr.shape[:2] != self.data_shape[1:]:

@@ -1,4 +1,4 @@
-"""Photographs of any format, read to RGB; what cannot be read is refused with the reason."""
+"""Photographs of any format, read to RGB, and the stored pictures of data sets, decoded fast."""
 
 import io
 import os
@@ -6,6 +6,7 @@ import struct
 import warnings
 import zlib
 
+import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
@@ -84,6 +85,19 @@ def decode_photo(content, name, mode="RGB", upright=True):
             raise InputError(f"{name}: not a photo of a known format") from None
         except DECODE_ERRORS as error:
             raise InputError(f"{name}: cannot be decoded ({error})") from None
+
+
+def decode_stored(content):
+    """Pixels (H,W,3), uint8, BGR, of a picture stored in a data set; None if it cannot be decoded.
+
+    By OpenCV, several times as fast as Pillow; it fills what a truncated JPEG lacks with grey.
+    """
+    if not content:
+        return None
+    try:
+        return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:  # damaged bytes may claim to be a picture of any size
+        return None
 
 
 _EXIF_ORIENTATION = 0x0112

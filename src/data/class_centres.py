@@ -7,6 +7,7 @@ import numpy as np
 
 from src.common.embedding import embed
 from src.common.log import progress
+from src.common.photos import decode_stored
 
 log = logging.getLogger(__name__)
 
@@ -15,7 +16,7 @@ BATCHES_IN_BLOCK = 16  # images decoded ahead of the network: 77 MB at batch 128
 
 def decode_rgb(content, image_size):
     """(3,H,W) uint8, RGB, of an encoded picture, resized where needed; None if it is none."""
-    picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
+    picture = decode_stored(content)
     if picture is None:
         return None
     height, width = image_size

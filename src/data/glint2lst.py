@@ -30,6 +30,7 @@ from src.common.face_preprocess import (
 )
 from src.common.log import configure_logging
 from src.common.output_files import whole_file
+from src.common.photos import DECODE_ERRORS
 from src.data.person_folders import name_some, read_person_folders
 
 log = logging.getLogger(__name__)
@@ -153,7 +154,7 @@ def _has_size(path, image_size):
     try:
         with Image.open(path) as picture:
             return (picture.height, picture.width) == tuple(image_size)
-    except OSError:
+    except DECODE_ERRORS:
         return True
 
 

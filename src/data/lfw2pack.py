@@ -16,13 +16,11 @@ import logging
 import os
 from typing import NamedTuple
 
-import cv2
-import numpy as np
-
-from src.common.arguments import resolve_arguments
+from src.common.arguments import positive_int, resolve_arguments
 from src.common.errors import InputError, run_command
 from src.common.face_preprocess import parse_image_size
 from src.common.log import configure_logging, progress
+from src.common.photos import decode_stored
 from src.common.verification_set import write_bin
 from src.data.pairs import find_picture, has_mixed_folds, mix_evenly, picture_name, read_pairs
 from src.data.person_folders import name_some, printable
@@ -56,8 +54,7 @@ def load_pictures(pairs, find):
             continue
         with open(path, "rb") as file:
             content = file.read()
-        flat = np.frombuffer(content, np.uint8)
-        pixels = cv2.imdecode(flat, cv2.IMREAD_COLOR) if content else None
+        pixels = decode_stored(content)
         if pixels is None:
             reasons[picture] = f"{path} is no readable picture"
         else:
@@ -145,7 +142,7 @@ def parse_args(argv=None):
     parser.add_argument("--output", default="", help="the .bin to write")
     parser.add_argument("--pairs", default="", help="pairs file (default: DATA_DIR/pairs.txt)")
     parser.add_argument(
-        "--nfolds", type=int, default=10, help="folds of verification (default: %(default)s)"
+        "--nfolds", type=positive_int, default=10, help="of verification (default: %(default)s)"
     )
     return parser.parse_args(argv)
 

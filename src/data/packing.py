@@ -12,7 +12,7 @@ from src.common.errors import InputError
 from src.common.face_preprocess import parse_lst_line, preprocess, read_image
 from src.common.face_records import FaceRecordWriter
 from src.common.parallel import ordered_map
-from src.common.photos import decode_photo
+from src.common.photos import DECODE_ERRORS, decode_photo, decode_stored
 from src.data.person_folders import printable
 
 log = logging.getLogger(__name__)
@@ -136,8 +136,11 @@ def encode_photo(path, bbox, landmark, aligned, settings):
 
 def _read_mode(path, color):
     if color < 0:
-        with Image.open(path) as photo:
-            color = photo.mode not in ("1", "L", "LA")
+        try:
+            with Image.open(path) as photo:
+                color = photo.mode not in ("1", "L", "LA")
+        except DECODE_ERRORS:
+            color = True  # reading it will say what is wrong
     return "rgb" if color else "gray"
 
 
@@ -157,7 +160,7 @@ def check_aligned(content, path, image_size):
     """Raises InputError unless the bytes are a picture of that size which training can decode."""
     if not content:
         raise InputError(f"{path}: the file is empty")
-    picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    picture = decode_stored(content)
     if picture is None:
         raise InputError(f"{path}: not a picture that training can decode (JPEG or PNG)")
     if picture.shape[:2] != tuple(image_size):

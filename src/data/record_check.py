@@ -5,7 +5,6 @@ import contextlib
 import os
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
 from src.common.errors import InputError
@@ -13,6 +12,7 @@ from src.common.face_image import load_property
 from src.common.face_records import FACES, FaceRecordWriter, LayoutError, read_layout
 from src.common.log import progress
 from src.common.output_files import whole_file
+from src.common.photos import decode_stored
 from src.common.record_scan import records_at, scan_records
 from src.common.records import RecordReader, rebuild_remedy
 from src.data.packing import group_by_label
@@ -73,7 +73,7 @@ def scan_images(path_rec):
 
 def picture_size(content):
     """(height, width) of an encoded picture, or None if it cannot be decoded."""
-    picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
+    picture = decode_stored(content)
     return None if picture is None else picture.shape[:2]
 
 

@@ -14,6 +14,7 @@ from src.common.embedding import embed
 from src.common.errors import InputError
 from src.common.mxnet_backend import mx
 from src.common.parallel import ordered_map
+from src.common.photos import decode_stored
 from src.common.verification_set import read_bin
 
 _DECODED_AT_ONCE = 250
@@ -75,8 +76,7 @@ def load_pairs(path, image_size):
 
 def _decode(encoded, image_size, path, index):
     """One image (3,H,W), uint8, RGB."""
-    buffer = np.frombuffer(encoded, np.uint8)
-    image = cv2.imdecode(buffer, cv2.IMREAD_COLOR) if len(buffer) else None
+    image = decode_stored(encoded)
     if image is None:
         raise InputError(
             f"{path}: image {index} (of pair {index // 2}) cannot be decoded; the file is damaged: "

@@ -28,8 +28,8 @@ def read_training_log(path):
     """The `TrainingLog` of a file.
 
     Speed lines count batches within their epoch; here they are counted through. Logs of 2018 do not
-    say how long an epoch is: the last batch that one shows is taken for it, which is right to within
-    one logging interval an epoch.
+    say how long an epoch is: the last batch that one shows is taken for it, which is right to
+    within one logging interval an epoch.
 
     Raises
     ------

@@ -1,13 +1,14 @@
 """Photos of every kind, made here; what cannot be read says why."""
 
 import io
+import struct
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from src.common.errors import InputError
-from src.common.photos import decode_photo, read_photo
+from src.common.photos import decode_photo, decode_stored, read_photo
 
 
 @pytest.fixture
@@ -106,6 +107,20 @@ def test_damaged_bytes_never_end_in_another_error(colours):
         except InputError:
             refused += 1
     assert refused > 10
+
+
+def test_stored_pictures_are_decoded_as_photos_are(colours):
+    content = encoded(Image.fromarray(colours), format="PNG")
+    np.testing.assert_array_equal(decode_stored(content)[..., ::-1], colours)
+
+
+def test_stored_bytes_that_cannot_be_decoded_are_none(colours):
+    content = encoded(Image.fromarray(colours), format="JPEG")
+    # A frame header that claims 65,500×65,500 pixels: OpenCV raises instead of giving None.
+    frame = content.index(b"\xff\xc0") + 5
+    endless = content[:frame] + struct.pack(">HH", 65500, 65500) + content[frame + 4 :]
+    for damaged in (b"", b"not a picture", content[:20], endless):
+        assert decode_stored(damaged) is None
 
 
 def test_files_that_are_none(tmp_path):
