@@ -13,10 +13,11 @@ from itertools import combinations
 
 import numpy as np
 
-from src.common.arguments import add_seed_argument, resolve_arguments
+from src.common.arguments import add_seed_argument, positive_int, resolve_arguments
 from src.common.errors import InputError, run_command
 from src.common.face_image import write_property
-from src.common.face_preprocess import format_aligned_line, parse_lst_line
+from src.common.face_preprocess import format_aligned_line, parse_image_size, parse_lst_line
+from src.common.log import configure_logging
 from src.common.output_files import whole_file
 
 
@@ -26,17 +27,22 @@ def read_people(path):
     Raises
     ------
     InputError
-        For an unaligned line, naming file and line.
+        For a malformed, unlabelled or unaligned line, naming file and line.
     """
     people = {}
-    with open(path, encoding="utf-8") as lines:
+    with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
-            photo, label, _, _, aligned = parse_lst_line(line)
+            try:
+                photo, label, _, _, aligned = parse_lst_line(line)
+            except InputError as error:
+                raise InputError(f"{path}: line {number}: {error}") from None
+            if label < 0:
+                raise InputError(f"{path}: line {number}: label {label}: a photo without identity")
             if not aligned:
                 raise InputError(
-                    f"{path} line {number} is an unaligned photo; align first "
+                    f"{path}: line {number} is an unaligned photo; align first "
                     "(python -m src.align.align_megaface), then list"
                 )
             people.setdefault(label, []).append(photo)
@@ -82,7 +88,8 @@ def make_pairs(people, labels, most, random):
     random.shuffle(same)
     same = same[:most]
     # Distinct pairs only: there are at least as many different pairs as draws needed, or all.
-    available = sum(len(people[a]) * len(people[b]) for a, b in combinations(labels, 2))
+    photos = {label: len(set(people[label])) for label in labels}  # a list may name one twice
+    available = sum(photos[a] * photos[b] for a, b in combinations(labels, 2))
     different = set()
     while len(different) < min(len(same), available):
         a, b = sorted(random.choice(len(labels), 2, replace=False))
@@ -100,7 +107,8 @@ def make_pairs(people, labels, most, random):
 def write_part(folder, people, labels, image_size):
     """Writes `train.lst`, labels 0, 1, … in the order given, and `property`; returns photos."""
     photos = 0
-    with whole_file(os.path.join(folder, "train.lst"), "w") as file:
+    path = os.path.join(folder, "train.lst")
+    with whole_file(path, "w", errors="surrogateescape") as file:
         for new_label, label in enumerate(labels):
             for photo in people[label]:
                 file.write(format_aligned_line(photo, new_label) + "\n")
@@ -123,7 +131,7 @@ def hold_out(list_path, output, pairs_path, *, share, most_pairs, parts, image_s
         folder = os.path.join(output, f"part_{part + 1}")
         photos = write_part(folder, people, labels, image_size)
         print(f"{folder}: {photos} images of {len(labels)} people")
-    with whole_file(pairs_path, "w") as file:
+    with whole_file(pairs_path, "w", errors="surrogateescape") as file:
         file.writelines(f"{first}\t{second}\t{int(same)}\n" for first, second, same in pairs)
     photos = sum(len(people[label]) for label in heldout)
     print(f"{pairs_path}: {len(pairs)} pairs of {len(heldout)} people ({photos} images) held out")
@@ -138,22 +146,25 @@ def parse_args(argv=None):
     parser.add_argument("--output", required=True, help="folder for part_1, part_2, …")
     parser.add_argument("--pairs", required=True, help="file for the pairs")
     parser.add_argument("--people", type=float, default=0.1, help="share kept out (default 0.1)")
-    parser.add_argument("--most-pairs", type=int, default=3000, help="of each kind (default 3000)")
-    parser.add_argument("--parts", type=int, default=1, help="sets to deal the people into")
+    parser.add_argument(
+        "--most-pairs", type=positive_int, default=3000, help="of each kind (default 3000)"
+    )
+    parser.add_argument(
+        "--parts", type=positive_int, default=1, help="sets to deal the people into"
+    )
     parser.add_argument("--image-size", default="112,112", help="height,width for property")
     add_seed_argument(parser)
     args = parser.parse_args(argv)
     if not 0 < args.people < 1:
         parser.error("--people is a share between 0 and 1, e.g. 0.1")
-    if args.parts < 1:
-        parser.error("--parts must be at least 1")
     return args
 
 
 def main(args=None):
     """The command."""
+    configure_logging()
     args = resolve_arguments(parse_args, args)
-    image_size = [int(part) for part in args.image_size.split(",")]
+    image_size = parse_image_size(args.image_size)
     hold_out(
         args.list, args.output, args.pairs, share=args.people, most_pairs=args.most_pairs,
         parts=args.parts, image_size=image_size, seed=args.seed,

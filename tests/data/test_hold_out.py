@@ -80,8 +80,38 @@ def test_too_few_people_are_refused_with_the_numbers(tmp_path):
     assert not (tmp_path / "p.txt").exists()
 
 
-def test_an_unaligned_line_is_named(tmp_path):
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("0\tb.jpg\t1\t1\t1\t50\t50", "is an unaligned photo"),
+        ("1\tb.jpg", ".*expected 3, 7 or 17 fields"),
+        ("1\tb.jpg\t-1", ".*without identity"),
+    ],
+)
+def test_a_wrong_line_is_named(tmp_path, line, message):
     source = tmp_path / "all.lst"
-    source.write_text("1\ta.jpg\t0\n0\tb.jpg\t1\t1\t1\t50\t50\n")
-    with pytest.raises(InputError, match="line 2 is an unaligned photo"):
+    source.write_text(f"1\ta.jpg\t0\n{line}\n")
+    with pytest.raises(InputError, match=rf"all\.lst: line 2:? {message}"):
         main([str(source), "--output", str(tmp_path), "--pairs", str(tmp_path / "p.txt")])
+
+
+def test_a_wrong_image_size_is_named(tmp_path):
+    source = write_list(tmp_path / "all.lst", [3] * 9)
+    with pytest.raises(InputError, match="image size '112x112': expected height,width"):
+        main([str(source), "--output", str(tmp_path), "--pairs", str(tmp_path / "p.txt"),
+              "--image-size", "112x112"])  # fmt: skip
+
+
+def test_a_photo_listed_twice_does_not_hold_the_run():
+    people = {0: ["a", "a", "a"], 1: ["b", "b"]}
+    pairs = make_pairs(people, [0, 1], 9, np.random.RandomState(0))
+    assert [pair for pair in pairs if not pair[2]] == [("a", "b", False)]
+
+
+def test_a_name_that_is_no_utf8_is_kept(tmp_path):
+    source = tmp_path / "all.lst"
+    lines = [b"1\tp%d/\xff%d.jpg\t%d\n" % (i // 3, i % 3, i // 3) for i in range(18)]
+    source.write_bytes(b"".join(lines))
+    main([str(source), "--output", str(tmp_path), "--pairs", str(tmp_path / "p.txt")])
+    assert b"/\xff1.jpg\t0\n" in (tmp_path / "part_1" / "train.lst").read_bytes()
+    assert b"/\xff" in (tmp_path / "p.txt").read_bytes()
