@@ -105,6 +105,12 @@ def _read_header(reader):
             f"{reader.path}: record 0 holds {record.flag} numbers, expected 2; "
             f"{rebuild_remedy(reader.path)}",
         )
+    if not np.isfinite(record.label).all():
+        raise LayoutError(
+            DAMAGED,
+            f"{reader.path}: record 0 holds {record.label.tolist()}, no numbers of records; "
+            f"{rebuild_remedy(reader.path)}",
+        )
     return record.label
 
 
@@ -113,7 +119,8 @@ def _identity_range(reader, identity):
         record = reader.read(identity)
     except KeyError:
         record = None
-    if record is None or record.content or record.flag != 2:
+    is_range = record and not record.content and record.flag == 2
+    if not is_range or not np.isfinite(record.label).all():
         raise LayoutError(
             DAMAGED,
             f"{reader.path}: record {identity} should hold the range of an identity's images, and "

@@ -77,6 +77,7 @@ def write_raw(path, records):
             writer.write(index, label, content)
 
 
+NAN = float("nan")
 IMAGES = [(1, [0, 1], b"x"), (2, [0, 1], b"x")]
 
 
@@ -87,6 +88,8 @@ IMAGES = [(1, [0, 1], b"x"), (2, [0, 1], b"x")]
         ([(0, 0, b"x"), (1, 0, b"x")], PLAIN, "plain im2rec file: record 0 is an image"),
         ([], DAMAGED, "is empty"),
         ([*IMAGES, (0, 3, b"")], DAMAGED, "record 0 holds 0 numbers, expected 2"),
+        ([*IMAGES, (0, [NAN, 4], b"")], DAMAGED, "holds .nan, 4.0., no numbers of records"),
+        ([*IMAGES, (0, [3, 4], b""), (3, [1, NAN], b"")], DAMAGED, "should hold .* does not"),
         ([*IMAGES, (0, [3, 3], b"")], DAMAGED, "records 3 to 2, which cannot be"),
         ([*IMAGES, (0, [3, 4], b"")], DAMAGED, "record 3 should hold .* is missing"),
         ([*IMAGES, (0, [3, 4], b""), (3, [1, 9], b"")], DAMAGED, "record 3 says images 1 to 8"),
