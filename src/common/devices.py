@@ -71,13 +71,26 @@ def usable_gpus():
 
 
 def parse_devices(text):
-    """Contexts of a comma list, 'cpu:0,cpu:1' or 'gpu:0'; the index may be left out."""
+    """Contexts of a comma list, 'cpu:0,cpu:1' or 'gpu:0'; the index may be left out.
+
+    Raises
+    ------
+    InputError
+        It is no such list, or names a GPU that cannot be used.
+    """
     contexts = []
     for part in text.split(","):
         kind, _, index = part.strip().partition(":")
         if kind not in ("cpu", "gpu") or (index and not index.isdigit()):
             raise InputError(f"--devices {text}: expected a list like gpu:0,gpu:1 or cpu:0")
         contexts.append(mx.Context(kind, int(index or 0)))
+    wanted = [context.device_id for context in contexts if context.device_type == "gpu"]
+    if wanted:
+        available, reason = usable_gpus()
+        if reason:
+            raise InputError(f"--devices {text}: {reason}")
+        if max(wanted) >= available:
+            raise InputError(f"--devices {text}: {available} GPUs are visible, numbered from 0")
     return contexts
 
 

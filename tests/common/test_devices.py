@@ -67,6 +67,19 @@ def test_contexts_can_be_named():
         devices.parse_devices("tpu:0")
 
 
+@pytest.mark.usefixtures("four_gpus")
+def test_named_gpus_are_looked_for():
+    assert devices.parse_devices("gpu:3,gpu") == [mx.gpu(3), mx.gpu(0)]
+    with pytest.raises(InputError, match="--devices gpu:4: 4 GPUs are visible"):
+        devices.training_contexts("gpu:4")
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_a_named_gpu_that_is_not_there_is_an_error():
+    with pytest.raises(InputError, match="--devices gpu:0: no NVIDIA GPU is visible"):
+        devices.training_contexts("gpu:0")
+
+
 @pytest.mark.parametrize(
     ("wheel", "has_cuda", "capabilities", "reason"),
     [
