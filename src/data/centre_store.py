@@ -7,7 +7,7 @@ import zipfile
 
 import numpy as np
 
-from src.common.checkpoints import params_path, split_model
+from src.common.checkpoints import params_path, parse_model
 from src.common.output_files import whole_file
 
 
@@ -18,7 +18,7 @@ class CentreStore:
     ----------
     folder : str
     model : str
-        'prefix,epoch'; '' for none.
+        'prefix,epoch', or a prefix with one epoch; '' for none.
     """
 
     def __init__(self, folder, model):
@@ -27,7 +27,7 @@ class CentreStore:
         self._paths = []
 
     def _path(self, face_set):
-        prefix, epochs = split_model(self._model)
+        prefix, epochs = parse_model(self._model)
         parts = [len(face_set.ranges)]
         for path in (params_path(prefix, epochs[0]), face_set.reader.path):
             state = os.stat(path)
@@ -54,5 +54,5 @@ class CentreStore:
 
     def clear(self):
         """Removes what this merge kept."""
-        for path in self._paths:
+        for path in set(self._paths):  # --exclude may name a set of --include
             os.remove(path)

@@ -107,6 +107,19 @@ def test_excluded_people_go(make_set, make_picture, tmp_path, colour_model, caps
     assert "exclude 2" in capsys.readouterr().out
 
 
+def test_a_model_may_be_named_by_its_prefix_alone(make_set, tmp_path, colour_model):
+    sets = [make_set("a", [RED]), make_set("b", [NEARLY_RED, BLUE])]
+    merge(sets, tmp_path / "out", "--model", colour_model.partition(",")[0])
+    assert [row["result"] for row in read_report(tmp_path / "out")] == ["kept", "duplicate", "kept"]
+
+
+def test_an_included_set_may_be_excluded_too(make_set, tmp_path, colour_model):
+    a, b = make_set("a", [RED]), make_set("b", [BLUE])
+    merge([a, b], tmp_path / "out", "--model", colour_model, "--exclude", b)
+    assert [row["result"] for row in read_report(tmp_path / "out")] == ["kept", "excluded"]
+    assert not [name for name in os.listdir(tmp_path / "out") if name.startswith("centres")]
+
+
 def test_a_test_run_writes_only_the_report(make_set, tmp_path):
     merge([make_set("a", [RED])], tmp_path / "out", "--model", "", "--param1", "0", "--test", "1")
     assert os.listdir(tmp_path / "out") == ["merge_report.tsv"]
