@@ -14,6 +14,7 @@ then 1. People who lose all their photos so are reported, and the labels above m
 """
 
 import argparse
+import contextlib
 import logging
 import os
 import time
@@ -139,6 +140,9 @@ def check_property(folder, classes, image_size):
 def tell_report(path_list, report):
     """Prints what was packed; what was skipped, lost or numbered anew is warned of and written."""
     base = os.path.splitext(path_list)[0]
+    for table in (f"{base}.skipped.tsv", f"{base}.labels.tsv"):  # of an earlier packing
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(table)
     # 2018 left users to guess what the number of records is made of.
     print(f"{report.images} images + {report.identities} identities + 1 header in {base}.rec")
     if report.skipped:

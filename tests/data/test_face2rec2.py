@@ -111,6 +111,10 @@ def test_a_person_who_loses_all_photos_leaves_no_gap(folder, caplog):
     assert (folder / "train.labels.tsv").read_text() == "old\tnew\n0\t0\n2\t1\n"
     assert "property said 3 classes, there are 2: written anew" in caplog.text
     assert (folder / "property").read_text() == "2,16,16"
+    # The tables are those of the last packing.
+    write_list(folder, [0, 1], ["p0.png", "p1.png"])
+    assert face2rec2.main([str(folder)]) == 0
+    assert not list(folder.glob("*.tsv"))
 
 
 def test_labels_with_gaps_are_closed_up(folder, caplog):
