@@ -36,7 +36,7 @@ from src.common.arguments import positive_int, resolve_arguments
 from src.common.errors import InputError, run_command
 from src.common.face_preprocess import parse_image_size
 from src.common.log import configure_logging
-from src.common.output_files import whole_file
+from src.common.output_files import lies_within, whole_file
 
 __all__ = ["IOU", "main", "parse_arguments", "to_rgb"]
 
@@ -64,7 +64,7 @@ def align(input_dir, name, output_dir, settings, workers):
         No such folder, no photo in it, or none that could be aligned.
     """
     input_dir, output_dir = os.path.expanduser(input_dir), os.path.expanduser(output_dir)
-    if _lies_within(output_dir, input_dir):
+    if lies_within(output_dir, input_dir):
         raise InputError(
             f"--output-dir {output_dir} lies within --input-dir {input_dir}: the next run would "
             "take the aligned faces for photos"
@@ -79,12 +79,6 @@ def align(input_dir, name, output_dir, settings, workers):
         print(parameter)
     counters, skipped = align_dataset(dataset, output_dir, settings, workers, _print_progress)
     _print_summary(counters, skipped, len(dataset), output_dir)
-
-
-def _lies_within(folder, other):
-    """Whether a folder is another one or below it."""
-    folder, other = os.path.realpath(folder), os.path.realpath(other)
-    return os.path.commonpath([folder, other]) == other
 
 
 def _print_progress(number, counters):

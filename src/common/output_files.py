@@ -1,7 +1,13 @@
-"""Outputs appear whole or not at all: written aside, then renamed."""
+"""Outputs appear whole or not at all: written aside, then renamed; and never among the inputs."""
 
 import contextlib
 import os
+
+
+def lies_within(folder, other):
+    """Whether a folder is another one or below it."""
+    folder, other = os.path.realpath(folder), os.path.realpath(other)
+    return os.path.commonpath([folder, other]) == other
 
 
 @contextlib.contextmanager

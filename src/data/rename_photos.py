@@ -18,16 +18,15 @@ from PIL import Image
 from src.common.arguments import resolve_arguments
 from src.common.errors import InputError, run_command
 from src.common.log import configure_logging
-from src.common.output_files import whole_file
+from src.common.output_files import lies_within, whole_file
 from src.common.parallel import ordered_map
-from src.common.photos import decode_photo
+from src.common.photos import camera_turn, decode_photo
 from src.data.name_table import DONE, SKIPPED, NameTable, plain_name
 from src.data.person_folders import name_some, printable, read_person_folders
 
 log = logging.getLogger(__name__)
 
 TABLE_NAME = "names.tsv"
-ORIENTATION_TAG, UPRIGHT = 0x0112, 1  # EXIF 2.3, table 4
 
 
 def rename_photos(input_dir, output_dir, keep_names=False, quality=95, workers=1):
@@ -46,10 +45,13 @@ def rename_photos(input_dir, output_dir, keep_names=False, quality=95, workers=1
     Raises
     ------
     InputError
-        There is no photo at all, or none can be read.
+        There is no photo at all, none can be read, or the output lies within the input.
     """
-    if os.path.realpath(input_dir) == os.path.realpath(output_dir):
-        raise InputError(f"--output-dir {output_dir} is the input: choose another folder")
+    if lies_within(output_dir, input_dir):
+        raise InputError(
+            f"--output-dir {output_dir} lies within --input-dir {input_dir}: the next run would "
+            "take its photos for another person's; choose another folder"
+        )
     folders, strays = read_person_folders(input_dir)
     if strays:
         log.warning(
@@ -122,8 +124,7 @@ def _convert(task, input_dir, output_dir, quality):
 def _is_plain_jpeg(content):
     """Whether the bytes are an RGB JPEG that lies upright: nothing to change."""
     with Image.open(io.BytesIO(content)) as photo:
-        upright = photo.getexif().get(ORIENTATION_TAG, UPRIGHT) == UPRIGHT
-        return photo.format == "JPEG" and photo.mode == "RGB" and upright
+        return photo.format == "JPEG" and photo.mode == "RGB" and camera_turn(photo) is None
 
 
 def parse_args(argv=None):

@@ -178,8 +178,9 @@ def test_wrong_folders_are_refused(photos, output, tmp_path):
     os.makedirs(f"{photos}/a")
     with pytest.raises(InputError, match="none of 0 files is a readable photo"):
         rename_photos(photos, output)
-    with pytest.raises(InputError, match="is the input: choose another folder"):
-        rename_photos(photos, photos)
+    for inside in (photos, f"{photos}/jpg"):
+        with pytest.raises(InputError, match="lies within --input-dir"):
+            rename_photos(photos, inside)
     os.makedirs(output, exist_ok=True)
     for text, message in [("x\n", "line 1: expected the heading"),
                           ("old\tnew\tstate\na\n", "line 2: expected 3 fields")]:  # fmt: skip
