@@ -27,6 +27,8 @@ from src.common.output_files import whole_file
 
 log = logging.getLogger(__name__)
 
+LARGEST_COORDINATE = 1 << 16  # pixels: JPEG's largest side; a box is cut out as large as it says
+
 
 # ---------------------------------------------------------------------------------- property
 
@@ -37,9 +39,13 @@ def load_property(data_dir):
     Raises
     ------
     FileNotFoundError, InputError
-        There is no such file, or it is not `classes,height,width`.
+        There is no such folder or file, or it is not `classes,height,width`.
     """
     path = os.path.join(data_dir, "property")
+    if data_dir and not os.path.isdir(data_dir):
+        raise FileNotFoundError(
+            f"{data_dir}: there is no such folder (--data-dir: where property and the data set lie)"
+        )
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             lines = [line.strip() for line in file if line.strip()]
@@ -260,15 +266,23 @@ def _described_item(name, label, input_dir, whole_path_id=False):
         box, points = described.get("bounding_box"), described.get("landmarks") or {}
         if box:
             corners = box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"]
-            item.bbox = np.array(corners, dtype=np.float32)
+            item.bbox = _described_points(corners)
         # 2018: the json numbers the person's left and right, the template the photo's.
         if all(key in points for key in "102"):
             landmark = [(points[key]["x"], points[key]["y"]) for key in "102"]
-            item.landmark = np.array(landmark, dtype=np.float32)
+            item.landmark = _described_points(landmark)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         log.warning("%s: not a description of a face (%r); going on without it", path, error)
         item.bbox = item.landmark = None
     return item
+
+
+def _described_points(numbers):
+    """Coordinates as float32; ValueError where no photo has such."""
+    points = np.array(numbers, dtype=np.float32)
+    if not (np.abs(points) <= LARGEST_COORDINATE).all():  # NaN is refused too
+        raise ValueError(f"coordinates {points.tolist()}")
+    return points
 
 
 def _clean_list(input_dir):

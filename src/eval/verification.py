@@ -117,10 +117,11 @@ def find_targets(data_dir, target):
     paths = {name: os.path.join(data_dir, f"{name}.bin") for name in names}
     there = {name: path for name, path in paths.items() if os.path.isfile(path)}
     if not there:
-        found = sorted(name[:-4] for name in os.listdir(data_dir) if name.endswith(".bin"))
+        beside = os.listdir(data_dir or ".")
+        found = sorted(name[:-4] for name in beside if name.endswith(".bin"))
         raise InputError(
             f"--target {target}: none of {', '.join(paths.values()) or '(nothing)'} exists; "
-            f"{data_dir} holds {', '.join(found) or 'no .bin file at all'}"
+            f"{data_dir or 'this folder'} holds {', '.join(found) or 'no .bin file at all'}"
         )
     for name in names:
         if name not in there:

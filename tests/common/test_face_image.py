@@ -38,6 +38,11 @@ def test_missing_property_shows_an_example(tmp_path):
         face_image.load_property(str(tmp_path))
 
 
+def test_a_folder_that_is_not_there_is_said_as_such(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere: there is no such folder"):
+        face_image.load_property(str(tmp_path / "nowhere"))
+
+
 @pytest.mark.parametrize(
     "text", ["", "12,112", "a,112,112", "0,112,112", "1,2,3\n4,5,6", "1,2,3,4"]
 )
@@ -158,6 +163,15 @@ def test_megaface_reads_box_and_landmarks_beside_the_photo(tmp_path, caplog):
     assert dataset[1].landmark is None
     assert dataset[2].bbox is None
     assert "d.jpg.json: not a description" in caplog.text
+
+
+@pytest.mark.parametrize("width", [float("nan"), float("inf"), 1e9])
+def test_a_box_that_no_photo_has_is_passed_over(tmp_path, width, caplog):
+    root = plant(tmp_path, "p/a.JPG")
+    box = {"x": 1, "y": 1, "width": width, "height": 20}
+    describe(tmp_path / "p/a.JPG.json", bounding_box=box)
+    assert face_image.get_dataset("fgnet", root)[0].bbox is None
+    assert "a.JPG.json: not a description of a face" in caplog.text
 
 
 def test_fgnet_takes_capital_endings_only(tmp_path):

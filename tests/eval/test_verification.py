@@ -195,7 +195,7 @@ def test_what_the_user_can_mend(data, tmp_path):
         run(data, "--target", "cfp_fp")
     with pytest.raises(InputError, match=r"no .*model-0009.params; checkpoints in .*model,1, "):
         run(data, "--model", f"{data}/model,9")
-    with pytest.raises(FileNotFoundError, match="property is missing"):
+    with pytest.raises(FileNotFoundError, match="nowhere: there is no such folder"):
         run(data / "nowhere")
     (data / "property").write_text("4,16,8")
     with pytest.raises(InputError, match=r"image 0 is 8×8 .* 16×8 of property"):
