@@ -27,6 +27,9 @@ def show_input_errors():
 def run_command(main):
     """Runs a command's `main` and exits: status 2 and one line, without traceback, on wrong input.
 
+    What the operating system refuses (a missing file, a full disk, a folder where a file is to be
+    written) is the user's to mend as well; its errors name the file.
+
     Parameters
     ----------
     main : callable
@@ -34,7 +37,7 @@ def run_command(main):
     """
     try:
         status = main()
-    except (InputError, FileNotFoundError, NotADirectoryError, PermissionError) as error:
+    except (InputError, OSError) as error:
         logging.getLogger(__name__).debug("the error came from here", exc_info=True)
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

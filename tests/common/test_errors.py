@@ -1,3 +1,5 @@
+import errno
+import os
 import subprocess
 import sys
 
@@ -20,11 +22,21 @@ def test_wrong_input_ends_with_one_line_and_status_2(capsys):
     assert capsys.readouterr().err == "error: train.lst line 3: no label; add one\n"
 
 
-def test_a_missing_file_is_the_users_matter_too(capsys):
+@pytest.mark.parametrize(
+    "error",
+    [
+        FileNotFoundError("x/property: not there"),
+        IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), "x/property"),
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "x/property"),
+    ],
+)
+def test_what_the_system_refuses_is_the_users_matter_too(capsys, error):
     with pytest.raises(SystemExit) as caught:
-        run_command(raising(FileNotFoundError("x/property: not there")))
+        run_command(raising(error))
     assert caught.value.code == 2
-    assert "x/property" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "x/property" in shown
+    assert shown.count("\n") == 1
 
 
 def test_a_fault_of_ours_keeps_its_traceback():
