@@ -93,7 +93,10 @@ def _print_summary(counters, skipped, total, output_dir):
         print(f"{count:8d}  {way}")
     path = os.path.join(output_dir, "lst.skipped")
     with whole_file(path, "w", errors="surrogateescape") as file:
-        file.writelines(f"{photo}\t{reason}\n" for photo, reason in skipped)
+        for photo, reason in skipped:
+            # A tab or line end within a name, for which photos are skipped, would end its field.
+            name = photo.translate({9: "\\t", 10: "\\n", 13: "\\r"})
+            file.write(f"{name}\t{reason}\n")
     if skipped:
         print(f"skipped {len(skipped)} of {total}: list in {path}")
     if not counters.sum():

@@ -99,6 +99,8 @@ def align_photo(job, settings):
         )
     except cv2.error as error:  # OpenCV takes no photo of more than 32,767 pixels in width
         return Outcome(None, f"OpenCV refuses it: {error.err}")
+    except InputError as error:  # landmarks that the detector put on one point
+        return Outcome(None, str(error))
     if face is None:
         height, width = image.shape[:2]
         return Outcome(
