@@ -2,12 +2,12 @@
 
 import importlib.util
 import os
-import pickle
 
 import joblib
 import numpy as np
 
 from src.common.errors import InputError
+from src.common.plain_pickle import PICKLE_ERRORS, load_plain, without_stand_in
 
 # The layers that have weights, in the order of the weight package; (name, name of its PReLU).
 LAYERS = {
@@ -101,25 +101,6 @@ def _read_npy_folder(folder):
     return weights
 
 
-_PLAIN_NAMES = {
-    ("numpy.core.multiarray", "_reconstruct"): np.core.multiarray._reconstruct,
-    ("numpy._core.multiarray", "_reconstruct"): np.core.multiarray._reconstruct,
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    ("collections", "OrderedDict"): dict,
-}
-
-
-class _ArrayUnpickler(pickle.Unpickler):
-    """Unpickles dicts of arrays; refuses a file that names anything else (it could run code)."""
-
-    def find_class(self, module, name):
-        try:
-            return _PLAIN_NAMES[module, name]
-        except KeyError:
-            raise pickle.UnpicklingError(f"it names {module}.{name}") from None
-
-
 def _read_npy(path):
     """{layer → {name → array}} of a 2018 weight file, an .npy that holds one pickled dict."""
     try:
@@ -132,12 +113,15 @@ def _read_npy(path):
             shape, _, dtype = read_header(file)
             if dtype.kind != "O" or shape != ():
                 raise ValueError(f"an array of {dtype}")
-            content = _ArrayUnpickler(file, encoding="latin1").load()
+            content = without_stand_in(load_plain(file, encoding="latin1"))
         # numpy.save pickles the array of shape () that holds the dict.
         layers = content.item() if isinstance(content, np.ndarray) else content
         return {
-            layer: {key: np.asarray(value, dtype=np.float32) for key, value in values.items()}
+            layer: {
+                key: np.asarray(without_stand_in(value), dtype=np.float32)
+                for key, value in values.items()
+            }
             for layer, values in layers.items()
         }
-    except (ValueError, KeyError, TypeError, AttributeError, EOFError, pickle.PickleError) as error:
+    except PICKLE_ERRORS as error:
         raise InputError(f"{path} is not a 2018 weight file of the detector: {error}") from None

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import struct
 from collections import OrderedDict
 
 import numpy as np
@@ -117,6 +118,35 @@ def test_a_folder_of_npy_gives_the_same_networks(weights, detector, tmp_path):
     data = np.random.RandomState(2).uniform(-1, 1, (2, 48, 48, 3))
     for own, other in zip(networks[2](data), detector.onet(data), strict=True):
         np.testing.assert_array_equal(own, other)
+
+
+class Python2Pickler(pickle._Pickler):
+    """Writes text and bytes as Python 2 did, where both were `str`."""
+
+    def save_string(self, text):
+        content = text if isinstance(text, bytes) else text.encode("latin1")
+        self.write(pickle.BINSTRING + struct.pack("<i", len(content)) + content)
+        self.memoize(text)
+
+
+Python2Pickler.dispatch = {
+    **pickle._Pickler.dispatch,
+    bytes: Python2Pickler.save_string,
+    str: Python2Pickler.save_string,
+}
+
+
+def test_an_npy_that_python_2_wrote_is_read(tmp_path, weights):
+    write_npy(tmp_path, weights)
+    with open(tmp_path / "det1.npy", "wb") as file:
+        header = {"shape": (), "fortran_order": False, "descr": "|O"}
+        np.lib.format.write_array_header_1_0(file, header)
+        Python2Pickler(file, 2).dump(np.array(OrderedDict(weights["pnet"]), dtype=object))
+    loaded = load_weights(str(tmp_path))["pnet"]
+    assert loaded.keys() == weights["pnet"].keys()
+    for layer, values in weights["pnet"].items():
+        for key, value in values.items():
+            np.testing.assert_array_equal(loaded[layer][key], value)
 
 
 def test_missing_npy_names_the_three_files(tmp_path):
