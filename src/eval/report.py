@@ -84,13 +84,17 @@ def step_counts(work, photos):
         if os.path.isdir(path):
             count = sum(name.endswith(".jpg") for _, _, files in os.walk(path) for name in files)
             rows.append((step, count, what))
-    if os.path.exists(os.path.join(work, "all.lst")):
-        rows.append(("list", count_lines(os.path.join(work, "all.lst")), "faces listed"))
-    if os.path.exists(os.path.join(work, "heldout.txt")):
-        rows.append(
-            ("hold out", count_lines(os.path.join(work, "heldout.txt")), "verification pairs")
-        )
     parts = sorted(name for name in os.listdir(work) if name.startswith("part_"))
+    if os.path.exists(os.path.join(work, "all.lst")):
+        listed = count_lines(os.path.join(work, "all.lst"))
+        rows.append(("list", listed, "faces listed"))
+        lists = [os.path.join(work, part, "train.lst") for part in parts]
+        trained = sum(count_lines(path) for path in lists if os.path.exists(path))
+        if trained:
+            rows.append(("hold out", listed - trained, "faces of people kept for verification"))
+    if os.path.exists(os.path.join(work, "heldout.txt")):
+        pairs = count_lines(os.path.join(work, "heldout.txt"))
+        rows.append(("hold out", pairs, "verification pairs of them"))
     for name, step in [*((part, "pack") for part in parts), ("merged", "merge")]:
         if os.path.exists(os.path.join(work, name, "train.rec")):
             images, people = count_records(os.path.join(work, name))
@@ -183,9 +187,10 @@ def training_chart(log, title):
     lines = []
     for name, (batches, values) in log.metrics.items():
         if name == "acc":
-            lines += share.plot(batches, values, color="#2b6cb0", label="training accuracy")
+            style = {"color": "#2b6cb0", "label": "training accuracy"}
+            lines += share.plot(batches, values, ".-", **style)
         else:
-            lines += axes.plot(batches, values, color="#c05621", label=name)
+            lines += axes.plot(batches, values, ".-", color="#c05621", label=name)
     for target, (batches, values) in log.verification.items():
         lines += share.plot(batches, values, "o--", color="#2f855a", markersize=4, label=target)
     axes.legend(handles=lines, loc="center right", fontsize=8)

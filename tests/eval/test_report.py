@@ -50,6 +50,8 @@ def work(tmp_path):
     (work / "photos_jpg" / "names.tsv").write_text(
         "old\tnew\tstate\n人/a.png\tp0/0001.jpg\tdone\n人/b.txt\tp0/0002.jpg\tskipped: no photo\n"
     )
+    (work / "part_1").mkdir()
+    (work / "part_1" / "train.lst").write_text("".join(lines[:4]))
     (work / "merged").mkdir()
     with FaceRecordWriter(str(work / "merged" / "train.rec")) as writer:
         for label in (0, 0, 1):
@@ -65,6 +67,7 @@ def test_counts_come_from_the_files_themselves(work):
     rows = step_counts(str(work), "")
     assert ("align", 12, "faces found and aligned") in rows
     assert ("list", 12, "faces listed") in rows
+    assert ("hold out", 8, "faces of people kept for verification") in rows
     assert ("merge", 3, "images of 2 people in merged/train.rec") in rows
     assert count_records(str(work / "merged")) == (3, 2)
 
