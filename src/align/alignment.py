@@ -1,5 +1,6 @@
 """Aligns the photos of a data set in worker processes; goes on where an earlier run stopped."""
 
+import contextlib
 import functools
 import logging
 import os
@@ -80,6 +81,9 @@ def _detector(det_model):
 
 def align_photo(job, settings):
     """Outcome of one photo, whose aligned face is then in `job.target`, whole or not at all."""
+    # The face of an earlier photo or setting must not outlive a skip: lists are made of the folder.
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(job.target)
     try:
         # Known boxes and landmarks count in the pixels as they lie in the file.
         upright = job.bbox is None and job.landmark is None

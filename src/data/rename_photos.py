@@ -8,6 +8,7 @@ after it was stopped: what is done stays as it is.
 """
 
 import argparse
+import contextlib
 import functools
 import io
 import logging
@@ -106,14 +107,17 @@ def _is_done(table, input_dir, output_dir, file):
 def _convert(task, input_dir, output_dir, quality):
     """Writes one photo; None, or why it cannot be read."""
     old, new = task
-    path = os.path.join(input_dir, old)
+    path, made = os.path.join(input_dir, old), os.path.join(output_dir, new)
     try:
         with open(path, "rb") as file:
             content = file.read()
         pixels = decode_photo(content, path)
     except (InputError, OSError) as error:
+        # What an earlier, whole photo of that name became must not stand for it.
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(made)
         return str(error)
-    with whole_file(os.path.join(output_dir, new)) as file:
+    with whole_file(made) as file:
         if _is_plain_jpeg(content):
             file.write(content)
         else:

@@ -180,6 +180,17 @@ def test_a_stopped_run_goes_on_where_it_was(photos, aligned, tmp_path, monkeypat
     assert cv2.imread(str(output / "photos/p1/grey.jpg")).shape == (112, 96, 3)
 
 
+def test_the_face_of_a_photo_that_is_skipped_now_goes(tmp_path, portrait):
+    photo = tmp_path / "photos/p/a.png"
+    photo.parent.mkdir(parents=True)
+    for name in ("a.png", "b.png"):
+        Image.fromarray(portrait).save(photo.with_name(name))
+    assert len(run(tmp_path / "photos", tmp_path / "out", "--num-workers", "1")) == 2
+    Image.new("RGB", (300, 300)).save(photo)
+    assert len(run(tmp_path / "photos", tmp_path / "out", "--num-workers", "1")) == 1
+    assert [path.name for path in (tmp_path / "out/photos/p").iterdir()] == ["b.png"]
+
+
 def test_keep_undetected_crops_the_centre(photos, tmp_path, capsys):
     lines = run(photos, tmp_path / "out", "--num-workers", "1", "--keep-undetected")
     assert any("wall.png" in line for line in lines)

@@ -130,6 +130,17 @@ def test_a_changed_photo_is_converted_again(photos, output):
     assert rename_photos(photos, output) == (1, 0, [])
 
 
+def test_what_a_photo_became_goes_when_it_is_damaged(photos, output):
+    for name in ("1", "2"):
+        save_photo(f"{photos}/a/{name}.png")
+    rename_photos(photos, output)
+    made = os.path.getmtime(f"{output}/0000001/0001.jpg")
+    Path(photos, "a", "1.png").write_bytes(b"damaged")
+    os.utime(f"{photos}/a/1.png", (made + 9, made + 9))
+    assert rename_photos(photos, output) == (0, 1, ["a/1.png"])
+    assert os.listdir(f"{output}/0000001") == ["0002.jpg"]
+
+
 def test_workers_give_the_same_files(photos, tmp_path):
     for number in range(120):
         save_photo(f"{photos}/{number % 7}/{number}.png")
