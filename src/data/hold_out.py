@@ -16,9 +16,10 @@ import numpy as np
 from src.common.arguments import add_seed_argument, positive_int, resolve_arguments
 from src.common.errors import InputError, run_command
 from src.common.face_image import write_property
-from src.common.face_preprocess import format_aligned_line, parse_image_size, parse_lst_line
+from src.common.face_preprocess import format_aligned_line, parse_image_size
 from src.common.log import configure_logging
 from src.common.output_files import whole_file
+from src.data.packing import read_training_lines
 
 
 def read_people(path):
@@ -30,22 +31,13 @@ def read_people(path):
         For a malformed, unlabelled or unaligned line, naming file and line.
     """
     people = {}
-    with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                photo, label, _, _, aligned = parse_lst_line(line)
-            except InputError as error:
-                raise InputError(f"{path}: line {number}: {error}") from None
-            if label < 0:
-                raise InputError(f"{path}: line {number}: label {label}: a photo without identity")
-            if not aligned:
-                raise InputError(
-                    f"{path}: line {number} is an unaligned photo; align first "
-                    "(python -m src.align.align_megaface), then list"
-                )
-            people.setdefault(label, []).append(photo)
+    for number, _, (photo, label, _, _, aligned) in read_training_lines(path):
+        if not aligned:
+            raise InputError(
+                f"{path}: line {number} is an unaligned photo; align first "
+                "(python -m src.align.align_megaface), then list"
+            )
+        people.setdefault(label, []).append(photo)
     return people
 
 

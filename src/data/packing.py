@@ -52,33 +52,45 @@ class PackReport(NamedTuple):
     new_labels: dict
 
 
+def read_training_lines(path):
+    """Yields (line number, text, what `parse_lst_line` gives) for a list's lines but blank ones.
+
+    Raises
+    ------
+    InputError
+        A line is malformed, or has a negative label; names file and line.
+    """
+    with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                fields = parse_lst_line(line)
+            except InputError as error:
+                raise InputError(f"{path}: line {number}: {error}") from None
+            if fields[1] < 0:
+                raise InputError(
+                    f"{path}: line {number}: label {fields[1]}: a training set needs the labels 0, "
+                    "1, …; this is a list of photos without identities"
+                )
+            yield number, line.rstrip("\n"), fields
+
+
 def read_listed_photos(path):
     """The `ListedPhotos` of a list file.
 
     Raises
     ------
     InputError
-        A line is malformed, or has a negative label; names file and line. Or there is none.
+        As `read_training_lines`; or there is no photo to pack.
     """
     lines, labels, left_out = [], [], 0
-    with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                _, label, _, landmark, aligned = parse_lst_line(line)
-            except InputError as error:
-                raise InputError(f"{path}: line {number}: {error}") from None
-            if label < 0:
-                raise InputError(
-                    f"{path}: line {number}: label {label}: a training set needs the labels 0, 1, "
-                    "…; this is a list of photos without identities"
-                )
-            if not aligned and landmark is None:
-                left_out += 1
-                continue
-            lines.append((number, line.rstrip("\n")))
-            labels.append(label)
+    for number, line, (_, label, _, landmark, aligned) in read_training_lines(path):
+        if not aligned and landmark is None:
+            left_out += 1
+            continue
+        lines.append((number, line))
+        labels.append(label)
     if not lines:
         raise InputError(
             f"{path}: no photo to pack (lines `1<TAB>path<TAB>label`; {left_out} lines are neither "

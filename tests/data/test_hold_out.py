@@ -85,7 +85,7 @@ def test_too_few_people_are_refused_with_the_numbers(tmp_path):
     [
         ("0\tb.jpg\t1\t1\t1\t50\t50", "is an unaligned photo"),
         ("1\tb.jpg", ".*expected 3, 7 or 17 fields"),
-        ("1\tb.jpg\t-1", ".*without identity"),
+        ("1\tb.jpg\t-1", ".*photos without identities"),
     ],
 )
 def test_a_wrong_line_is_named(tmp_path, line, message):
