@@ -24,7 +24,7 @@ from src.training import command, preparation, schedule
 from src.training.heads import CLASSIFICATION_LOSSES, classification_head
 from src.training.metrics import AccMetric, CrossEntropyMetric, LossValueMetric
 from src.training.model import TrainingModel
-from src.training.networks import initializer
+from src.training.networks import adopt_parameters, initializer
 from src.training.run import Run, make_optimizer
 
 __all__ = ["AccMetric", "LossValueMetric", "get_symbol", "main", "parse_args", "train_net"]
@@ -96,7 +96,7 @@ def get_symbol(args, arg_params, aux_params):
         args.fc7_no_bias,
         args.emb_size,
     )
-    return symbol, arg_params, aux_params
+    return symbol, adopt_parameters(symbol, arg_params), aux_params
 
 
 def train_net(args):

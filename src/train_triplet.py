@@ -25,7 +25,7 @@ from src.training import command, preparation
 from src.training.heads import triplet_head
 from src.training.metrics import AccMetric, LossValueMetric
 from src.training.model import TrainingModel
-from src.training.networks import initializer
+from src.training.networks import adopt_parameters, initializer
 from src.training.run import Run, make_optimizer
 from src.training.schedule import TRIPLET_LOSS
 from src.triplet_image_iter import FaceImageIter
@@ -87,7 +87,8 @@ def get_symbol(args, arg_params, aux_params, sym_embedding=None):
         (N, D), instead of the network that the flags describe.
     """
     embedding = command.embedding_of(args) if sym_embedding is None else sym_embedding
-    return triplet_head(embedding, args.triplet_alpha), arg_params, aux_params
+    symbol = triplet_head(embedding, args.triplet_alpha)
+    return symbol, adopt_parameters(symbol, arg_params), aux_params
 
 
 def whole_triplets(per_batch_size):

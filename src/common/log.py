@@ -39,6 +39,9 @@ class _Tee:
         for stream in self._streams:
             stream.flush()
 
+    def isatty(self):
+        return False  # no progress bars into the file
+
     def __getattr__(self, name):
         return getattr(self._streams[0], name)
 

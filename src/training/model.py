@@ -14,7 +14,6 @@ from src.symbols.cpu_graph import original_parameters, rewrite_prelu
 
 log = logging.getLogger()  # 2018: its lines begin with "INFO:root:"
 
-CLASSIFIER = "fc7_weight"
 _LISTED = 6
 
 

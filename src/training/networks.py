@@ -123,12 +123,15 @@ def adopt_parameters(symbol, arg_params):
     ----------
     symbol : Symbol
         What is to be trained.
-    arg_params : dict of str to NDArray
+    arg_params : dict of str to NDArray, or None
         As loaded; it is left as it is.
     """
     wanted = symbol.list_arguments()
-    if "fc1_weight" in wanted or "pre_fc1_weight" not in wanted or "pre_fc1_weight" in arg_params:
+    if not arg_params or "fc1_weight" not in arg_params or "pre_fc1_weight" in arg_params:
         return arg_params
+    if "fc1_weight" in wanted or "pre_fc1_weight" not in wanted:
+        return arg_params
+    log.info("the checkpoint's fc1_weight is taken for pre_fc1_weight")
     return {
         "pre_fc1_weight" if name == "fc1_weight" else name: array
         for name, array in arg_params.items()

@@ -13,9 +13,6 @@ log = logging.getLogger(__name__)
 
 FOLDS = 10  # of a verification set, if it has as many pairs
 
-# The model zoo's MobileFaceNet names the weight of `pre_fc1` after the layer behind it.
-OTHER_NAMES = {"fc1_weight": "pre_fc1_weight"}
-
 
 class TrainingSet(NamedTuple):
     """`num_classes`, `image_size` [height, width], and where the records are."""
@@ -87,10 +84,6 @@ def load_pretrained(text, num_classes):
         raise InputError(f"--pretrained {text}: expected one checkpoint, prefix,epoch")
     print("loading", [prefix, str(epochs[0])])
     _, arg_params, aux_params = checkpoints.load(prefix, epochs[0])
-    for other, name in OTHER_NAMES.items():
-        if other in arg_params and name not in arg_params:
-            log.info("the checkpoint's %s is taken for %s", other, name)
-            arg_params[name] = arg_params.pop(other)
     if num_classes is not None:
         arg_params = checkpoints.drop_other_class_count(arg_params, num_classes)
     return arg_params, aux_params

@@ -76,6 +76,6 @@ def check_same_run(path, was, now):
     if others:
         differences = "; ".join(f"{flag} was {was.get(flag)}, is {now[flag]}" for flag in others)
         raise InputError(
-            f"{path} is of another run ({differences}): take another --prefix, or start from a "
-            "checkpoint with --pretrained instead of --resume"
+            f"{path} is of another run ({differences}): take another --prefix, start from a "
+            "checkpoint with --pretrained instead of --resume, or delete that file to begin anew"
         )

@@ -8,7 +8,8 @@ import pytest
 
 from src.common.errors import InputError
 from src.common.face_records import FaceRecordWriter
-from src.eval.report import contact_sheet, count_records, main, skipped_photos, step_counts
+from src.eval.report import count_records, main, skipped_photos, step_counts
+from src.eval.report_pictures import contact_sheet
 
 LOG = "".join(
     f"INFO:root:Epoch[0] Batch [{batch}]\tSpeed: 30.0 samples/sec\tacc={batch / 200}"
@@ -86,6 +87,14 @@ def test_the_contact_sheet_has_a_row_a_person(work):
         face = sheet[person * side : (person + 1) * side, : 4 * side]
         assert abs(face.astype(int) - 60 * (person + 1)).max() <= 2
     assert (sheet[:, 4 * side :] == 255).all()
+
+
+def test_a_face_that_is_gone_leaves_its_place_blank(work):
+    (work / "aligned" / "photos_jpg" / "p1" / "0.jpg").unlink()
+    sheet = contact_sheet(str(work / "all.lst"))
+    side = sheet.shape[0] // 3
+    assert (sheet[side : 2 * side, :side] == 255).all()
+    assert (sheet[side : 2 * side, side : 2 * side] < 200).all()
 
 
 def test_the_page_holds_everything_and_needs_nothing_else(work, tmp_path, capsys):

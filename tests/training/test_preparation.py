@@ -60,14 +60,6 @@ def test_no_pretrained_model():
     assert load_pretrained("", 5) == (None, None)
 
 
-def test_the_published_models_name_of_a_weight(tmp_path):
-    weight = np.ones((2, 3))
-    save_model(tmp_path / "m", fc1_weight=weight, pre_fc1_bias=[0, 0])
-    arg_params, _ = load_pretrained(f"{tmp_path / 'm'},3", 5)
-    np.testing.assert_array_equal(arg_params["pre_fc1_weight"].asnumpy(), weight)
-    assert "fc1_weight" not in arg_params
-
-
 @pytest.mark.parametrize(("classes", "kept"), [(4, True), (5, False), (None, True)])
 def test_a_classifier_of_other_classes_is_dropped(tmp_path, classes, kept):
     save_model(tmp_path / "m", pre_fc1_weight=np.ones((2, 3)), fc7_weight=np.ones((4, 2)))
