@@ -22,12 +22,10 @@ MEASUREMENTS = {
     "training rewritten": "training, PReLU rewritten",
     "inference stock": "inference, stock graph",
     "inference rewritten": "inference, PReLU rewritten",
-    "inference grouped": "inference, rewritten, a few photos at a time",
 }
 COMPARISONS = (
     ("training rewritten", "training stock", TRAINING_LIMIT),
     ("inference rewritten", "inference stock", INFERENCE_LIMIT),
-    ("inference grouped", "inference stock", INFERENCE_LIMIT),
 )
 
 
@@ -87,29 +85,24 @@ def inference_speed(kind, batch_size):
     import numpy as np
 
     from src.common.mxnet_backend import mx
-    from src.symbols.cpu_graph import inference_batch, rewrite_prelu
+    from src.symbols.cpu_graph import rewrite_prelu
     from src.training.networks import build_embedding
 
     symbol = build_embedding("y1", 128, version_output="GDC")
-    group = inference_batch(symbol, batch_size) if kind == "grouped" else batch_size
     if kind == "stock":
         # With the backend the stock graph fails at the second forward.
         os.environ["MXNET_SUBGRAPH_BACKEND"] = "NONE"
     else:
         symbol = rewrite_prelu(symbol, for_training=False)
-    module = bound_module(symbol, group, for_training=False)
+    module = bound_module(symbol, batch_size, for_training=False)
     images = np.random.RandomState(0).randint(0, 256, (batch_size, 3, 112, 112))
-    groups = [
-        mx.io.DataBatch([mx.nd.array(images[begin : begin + group])])
-        for begin in range(0, batch_size - group + 1, group)
-    ]
+    photos = mx.io.DataBatch([mx.nd.array(images)])
 
     def run():
-        for photos in groups:
-            module.forward(photos, is_train=False)
-            module.get_outputs()[0].asnumpy()
+        module.forward(photos, is_train=False)
+        module.get_outputs()[0].asnumpy()
 
-    return len(groups) * group / shortest(run, 8)
+    return batch_size / shortest(run, 8)
 
 
 def shortest(function, times):

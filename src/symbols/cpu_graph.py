@@ -180,29 +180,3 @@ def extra_auxiliary(rewritten, arg_params):
 def original_parameters(arg_params, aux_params):
     """(arg_params, aux_params) without what `rewrite_prelu` added: what a checkpoint holds."""
     return arg_params, {name: value for name, value in aux_params.items() if MARK not in name}
-
-
-# Operators that treat each photo of a batch by itself.
-PER_PHOTO = {
-    *("null", "_copy", "identity", "Convolution", "BatchNorm", "LeakyReLU", "Activation"),
-    *("Pooling", "Dropout", "Flatten", "FullyConnected", "Concat", "elemwise_add"),
-    *("_minus_scalar", "_mul_scalar", "broadcast_mul", "L2Normalization"),
-}
-PHOTOS_IN_CACHE = 4
-
-
-def inference_batch(symbol, batch_size):
-    """How many photos to give at a time so that feature maps stay in the processor's cache.
-
-    `PHOTOS_IN_CACHE` at most for a network that treats each photo by itself; `batch_size` for one
-    with a GNAP head, whose embeddings depend on the whole batch.
-
-    Parameters
-    ----------
-    symbol : Symbol
-        As saved, not rewritten.
-    batch_size : int
-        As asked for.
-    """
-    operators = {node["op"] for node in json.loads(symbol.tojson())["nodes"]}
-    return min(batch_size, PHOTOS_IN_CACHE) if operators <= PER_PHOTO else batch_size

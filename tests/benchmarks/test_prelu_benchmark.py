@@ -18,7 +18,6 @@ def speeds_with(benchmark, training, inference):
     speeds = dict.fromkeys(benchmark.MEASUREMENTS, 10.0)
     speeds["training rewritten"] *= training
     speeds["inference rewritten"] *= inference
-    speeds["inference grouped"] *= inference
     return speeds
 
 

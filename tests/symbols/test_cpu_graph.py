@@ -7,9 +7,7 @@ import pytest
 
 from src.common.mxnet_backend import mx
 from src.symbols.cpu_graph import (
-    PHOTOS_IN_CACHE,
     extra_auxiliary,
-    inference_batch,
     original_parameters,
     rewrite_prelu,
 )
@@ -205,17 +203,8 @@ def test_extra_states_are_constants_and_are_dropped_again():
     assert extra_auxiliary(symbol, arrays) == {}
 
 
-def test_photos_go_through_in_small_groups_unless_they_depend_on_each_other():
-    alone = build_embedding("y1", version_output="GDC")
-    together = build_embedding("y1", version_output="GNAP")
-    assert inference_batch(alone, 32) == PHOTOS_IN_CACHE
-    assert inference_batch(alone, 1) == 1
-    assert inference_batch(together, 32) == 32
-    assert inference_batch(build_embedding("r50", 512, version_se=1), 32) == PHOTOS_IN_CACHE
-
-
 def test_an_embedding_does_not_depend_on_its_group():
-    """What `inference_batch` relies on."""
+    """Only GNAP's does."""
     symbol = build_embedding("r18", 64, version_output="E")
     arrays = random_arrays(symbol, data=(6, 3, 112, 112))
     images = arrays.pop("data")
