@@ -30,7 +30,8 @@ table { border-collapse: collapse; } th, td { padding: .3rem .9rem .3rem 0; text
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
 pre { background: var(--tint); padding: .8rem; white-space: pre-wrap; overflow-wrap: anywhere;
        font-size: .85rem; }
-img, svg { max-width: 100%; height: auto; } .charts { display: flex; flex-wrap: wrap; gap: 1rem; }
+img, svg { max-width: 100%; height: auto; }
+.charts { display: flex; flex-wrap: wrap; gap: 1rem; margin-top: 1rem; }
 .charts > div { flex: 1 1 26rem; }
 """
 
@@ -99,7 +100,8 @@ def skipped_photos(work):
     rows = []
     for old, _, state in _table_rows(os.path.join(work, "photos_jpg", "names.tsv")):
         if state.startswith("skipped"):
-            rows.append(("rename", old, state.partition(": ")[2]))
+            # The reason names the photo once more, with its folders.
+            rows.append(("rename", old, state.rpartition(f"{old}: ")[2]))
     for path, reason in _table_rows(os.path.join(work, "aligned", "lst.skipped")):
         rows.append(("align", os.path.join(*path.split(os.sep)[-2:]), reason))
     return rows
@@ -163,7 +165,11 @@ def training_section(work):
     return Section("Training", f'<div class="charts">{"".join(charts)}</div>') if charts else None
 
 
-def verification_section(results):
+def verification_section(results, work):
+    model = results["model"]
+    if os.path.isabs(model):
+        inside = os.path.relpath(model, work)
+        model = model if inside.startswith("..") else inside
     targets = results["targets"]
     rows = [
         (
@@ -175,7 +181,7 @@ def verification_section(results):
         )
         for name, result in targets.items()
     ]
-    body = f"<p>Model: <code>{html.escape(results['model'])}</code></p>"
+    body = f"<p>Model: <code>{html.escape(model)}</code></p>"
     body += table(("set", "pairs", "accuracy (10 folds, flip)", "best threshold", "AUC"), rows)
     return Section("Verification", body + f'<div class="charts">{roc_chart(targets)}</div>')
 
@@ -197,7 +203,7 @@ def write_report(work, photos, output, title, warning):
     results_path = os.path.join(work, "results.json")
     if os.path.exists(results_path):
         with open(results_path, encoding="utf-8") as file:
-            sections.append(verification_section(json.load(file)))
+            sections.append(verification_section(json.load(file), work))
     sections.append(commands_section(work))
     sections = [section for section in sections if section]
     banner = f'<p class="warning">{html.escape(warning)}</p>' if warning else ""

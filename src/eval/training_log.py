@@ -7,6 +7,7 @@ import numpy as np
 
 SPEED_LINE = re.compile(r"Epoch\[(\d+)\] Batch \[(\d+)\]\s+Speed: ([\d.]+) samples/sec(.*)")
 METRIC = re.compile(r"\t(\w+)=([-+]?(?:[\d.]+(?:e[-+]?\d+)?|nan|inf))")
+INTERVAL = 20  # batches between two speed lines
 EPOCH_LINE = re.compile(r"images, (\d+) batches of \d+ an epoch")
 VERIFICATION_LINE = re.compile(r"\[([^\]]+)\]\[(\d+)\]Accuracy-Flip: ([\d.]+)\+-([\d.]+)")
 
@@ -46,12 +47,14 @@ def read_training_log(path):
             match = SPEED_LINE.search(line)
             if match:
                 if int(match[1]) != epoch:
-                    before = int(match[1]) * epoch_length if epoch_length else before + last
                     epoch = int(match[1])
-                last = int(match[2])
-                speed.append((before + last, float(match[3])))
+                    before = epoch * epoch_length if epoch_length else last
+                previous, last = last, before + int(match[2])
+                if not epoch_length:
+                    last = max(last, previous + INTERVAL)
+                speed.append((last, float(match[3])))
                 for name, value in METRIC.findall(match[4]):
-                    metrics.setdefault(name, []).append((before + last, float(value)))
+                    metrics.setdefault(name, []).append((last, float(value)))
             match = VERIFICATION_LINE.search(line)
             if match:
                 verification.setdefault(match[1], []).append((int(match[2]), float(match[3])))

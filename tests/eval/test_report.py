@@ -49,7 +49,8 @@ def work(tmp_path):
     (work / "aligned" / "lst.skipped").write_text("/x/photos_jpg/p1/0009.jpg\tno face\n")
     (work / "photos_jpg").mkdir()
     (work / "photos_jpg" / "names.tsv").write_text(
-        "old\tnew\tstate\n人/a.png\tp0/0001.jpg\tdone\n人/b.txt\tp0/0002.jpg\tskipped: no photo\n"
+        "old\tnew\tstate\n人/a.png\tp0/0001.jpg\tdone\n"
+        "人/b.txt\tp0/0002.jpg\tskipped: /x/人/b.txt: no photo\n"
     )
     (work / "part_1").mkdir()
     (work / "part_1" / "train.lst").write_text("".join(lines[:4]))

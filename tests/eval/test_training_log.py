@@ -38,6 +38,15 @@ def test_batches_are_exact_where_the_log_tells_the_length_of_an_epoch(tmp_path):
     assert list(log.metrics) == ["acc"]
 
 
+def test_lines_of_short_epochs_of_unknown_length_are_an_interval_apart(tmp_path):
+    path = tmp_path / "train.log"
+    path.write_text(
+        "INFO:root:Epoch[7] Batch [1]\tSpeed: 30.0 samples/sec\tlossvalue=0.2\n"
+        "INFO:root:Epoch[14] Batch [0]\tSpeed: 30.0 samples/sec\tlossvalue=0.1\n"
+    )
+    np.testing.assert_array_equal(read_training_log(path).metrics["lossvalue"][0], [20, 40])
+
+
 def test_a_log_of_something_else_is_empty(tmp_path):
     path = tmp_path / "train.log"
     path.write_text("nothing\n")
