@@ -133,3 +133,42 @@ def test_an_unfit_python_is_refused(repository, tmp_path):
     )  # fmt: skip
     assert done.returncode != 0
     assert "is not a Python 3.10, 3.11 or 3.12" in done.stderr
+
+
+FAKE_PYTHON = """#!/bin/sh
+case "$*" in *"import cv2"*) ;; *) exit 0 ;; esac
+[ -e "$VENV/headless" ] || { echo "ImportError: libGL.so.1: no such file"; exit 1; }
+"""
+FAKE_PIP = """#!/bin/sh
+echo "$*" >>"$VENV/pip.log"
+case "$*" in "show opencv-python") echo "Version: 4.11.0.86";; *headless*) touch "$VENV/headless";; esac
+"""
+
+
+def test_without_libgl_the_headless_build_of_the_same_version_is_taken(repository, tmp_path):
+    (tmp_path / "bin").mkdir()
+    for name, text in (("python", FAKE_PYTHON), ("pip", FAKE_PIP)):
+        (tmp_path / "bin" / name).write_text(text)
+        (tmp_path / "bin" / name).chmod(0o755)
+    install = repository / "recipes" / "install.sh"
+    # The environment counts as installed, so that sourcing does nothing but define functions.
+    script = (
+        f'repository="{repository}"; sum=$(cksum <"$repository/setup.py" | cut -d" " -f1); '
+        f'printf cpu >"$VENV/installed-$sum"; . "{install}"; mend_opencv'
+    )
+    environment = {**os.environ, "VENV": str(tmp_path)}
+    environment = {key: value for key, value in environment.items() if key != "EXTRAS"}
+    done = subprocess.run(["bash", "-ec", script], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "libGL is missing" in done.stderr
+    assert "opencv-python-headless==4.11.0.86" in (tmp_path / "pip.log").read_text()
+
+
+def test_lfw_is_taken_from_where_scikit_learn_keeps_it(repository, tmp_path):
+    folder = tmp_path / "lfw_home" / "lfw_funneled"
+    folder.mkdir(parents=True)
+    done = subprocess.run(
+        [sys.executable, str(repository / "recipes" / "lfw_photos.py")],
+        env={**os.environ, "SCIKIT_LEARN_DATA": str(tmp_path)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout == f"{folder}\n", done.stderr
