@@ -141,7 +141,8 @@ case "$*" in *"import cv2"*) ;; *) exit 0 ;; esac
 """
 FAKE_PIP = """#!/bin/sh
 echo "$*" >>"$VENV/pip.log"
-case "$*" in "show opencv-python") echo "Version: 4.11.0.86";; *headless*) touch "$VENV/headless";; esac
+[ "$*" != "show opencv-python" ] || echo "Version: 4.11.0.86"
+case "$*" in *headless*) touch "$VENV/headless" ;; esac
 """
 
 
