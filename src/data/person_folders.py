@@ -26,12 +26,14 @@ def read_person_folders(root):
 
     Raises
     ------
-    FileNotFoundError, NotADirectoryError
+    FileNotFoundError
         `root` is no folder.
     InputError
         There is no folder in it, or one level too many: then all photos of a folder of people would
         count as one person's.
     """
+    if not os.path.isdir(root):
+        raise FileNotFoundError(f"{root}: no such folder (expected {root}/<person>/<photo>)")
     folders, strays = [], []
     for entry in sorted(os.scandir(root), key=lambda entry: entry.name):
         if entry.is_dir():
