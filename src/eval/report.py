@@ -134,6 +134,7 @@ def table(header, rows):
 
 
 def sheet_section(work):
+    """The `Section` of the contact sheet; None without a list."""
     list_path = os.path.join(work, "all.lst")
     if not os.path.exists(list_path):
         return None
@@ -142,6 +143,7 @@ def sheet_section(work):
 
 
 def counts_section(work, photos):
+    """The `Section` of what each step took in and gave out, and what was left out."""
     body = table(("step", "count", ""), step_counts(work, photos))
     skipped = skipped_photos(work)
     if skipped:
@@ -155,6 +157,7 @@ def counts_section(work, photos):
 
 
 def training_section(work):
+    """The `Section` of the training curves, one a run; None without logs."""
     models = os.path.join(work, "models")
     charts = []
     for name in sorted(os.listdir(models)) if os.path.isdir(models) else []:
@@ -166,6 +169,7 @@ def training_section(work):
 
 
 def verification_section(results, work):
+    """The `Section` of what `verification --output` wrote: table and ROC."""
     model = results["model"]
     if os.path.isabs(model):
         inside = os.path.relpath(model, work)
@@ -187,6 +191,7 @@ def verification_section(results, work):
 
 
 def commands_section(work):
+    """The `Section` of the commands that the recipes ran; None without their list."""
     path = os.path.join(work, "commands.txt")
     if not os.path.exists(path):
         return None
