@@ -25,7 +25,7 @@ MARK = "_cpu_graph"
 
 
 def is_prelu(node):
-    """Whether a node of a symbol's JSON is a PReLU with one slope a channel."""
+    """Whether a node of a symbol's JSON is a PReLU, the leaky ReLU whose slopes are learnt."""
     attributes = node.get("attrs", {})
     return node["op"] == "LeakyReLU" and attributes.get("act_type", "leaky") == "prelu"
 
@@ -58,8 +58,10 @@ def add_normalising_prelu(writer, name, data, slope):
     is 0 and gets none.
     """
     prefix = f"{name}{MARK}"
-    mean = writer.add("null", f"{prefix}_moving_mean", __init__='["zero", {}]')
-    variance = writer.add("null", f"{prefix}_moving_var", __init__='["one", {}]')
+    # Named after the slope, which tells their length when they are filled in.
+    state = f"{writer.nodes[slope[0]]['name']}{MARK}_{name}"
+    mean = writer.add("null", f"{state}_moving_mean", __init__='["zero", {}]')
+    variance = writer.add("null", f"{state}_moving_var", __init__='["one", {}]')
     offset = writer.add("zeros_like", f"{prefix}_zeros", [slope])
     offset = writer.add("BlockGrad", f"{prefix}_offset", [offset])
     rest = writer.add("_rminus_scalar", f"{prefix}_rest", [slope], scalar="1")
@@ -107,18 +109,21 @@ def add_flatten(writer, node, data):
     return writer.add("Flatten", f"{node['name']}{MARK}_flat", [data])
 
 
-def slope_channels(symbol):
-    """{index of a PReLU's node: C} for each that works on feature maps (N, C, H, W)."""
+def prelu_shapes(symbol):
+    """{index of a PReLU's node: shape of its data} for each that has one slope a channel."""
     nodes = json.loads(symbol.tojson())["nodes"]
     internals = symbol.get_internals()
     _, shapes, _ = internals.infer_shape_partial(data=INPUT_SHAPE)
     shapes = dict(zip(internals.list_outputs(), shapes, strict=True))
-    channels = {}
+    found = {}
     for index, node in enumerate(nodes):
-        shape = shapes.get(f"{node['name']}_output", ())
-        if is_prelu(node) and len(shape) == 4 and shape[1] > 0:
-            channels[index] = shape[1]
-    return channels
+        if is_prelu(node):
+            shape = shapes.get(f"{node['name']}_output", ())
+            slope = shapes.get(nodes[node["inputs"][1][0]]["name"], ())
+            # Other frameworks' exporters write one slope for all channels: that stays as it is.
+            if len(shape) < 2 or slope != (1,) or shape[1] == 1:
+                found[index] = shape
+    return found
 
 
 def rewrite_prelu(symbol, for_training):
@@ -140,16 +145,17 @@ def rewrite_prelu(symbol, for_training):
         `extra_auxiliary`.
     """
     graph = json.loads(symbol.tojson())
-    channels = {} if for_training else slope_channels(symbol)
+    shapes = prelu_shapes(symbol)
     writer = GraphWriter()
     entries = []  # of each node of the graph: its index in the new one
     for index, node in enumerate(graph["nodes"]):
         inputs = [[entries[i], output, version] for i, output, version in node["inputs"]]
         if node["op"] == "FullyConnected" and not for_training:
             inputs[0] = add_flatten(writer, node, inputs[0])
-        if index in channels:
-            entry = add_depthwise_prelu(writer, node["name"], *inputs, channels[index])
-        elif is_prelu(node):
+        shape = shapes.get(index)
+        if shape and len(shape) == 4 and shape[1] > 0 and not for_training:
+            entry = add_depthwise_prelu(writer, node["name"], *inputs, shape[1])
+        elif shape is not None:
             entry = add_normalising_prelu(writer, node["name"], *inputs)
         else:
             entry = writer.add(node["op"], node["name"], inputs, **node.get("attrs", {}))
@@ -171,7 +177,7 @@ def extra_auxiliary(rewritten, arg_params):
     states = {}
     for name in rewritten.list_auxiliary_states():
         if MARK in name:
-            slope = arg_params[f"{name[: name.index(MARK)]}_gamma"]
+            slope = arg_params[name[: name.index(MARK)]]
             constant = mx.nd.ones if name.endswith("_var") else mx.nd.zeros
             states[name] = constant(slope.shape)
     return states

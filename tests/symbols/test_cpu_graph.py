@@ -96,6 +96,24 @@ def test_small_network_gives_the_same(for_training):
         np.testing.assert_allclose(got, expected, atol=1e-5 * np.abs(expected).max())
 
 
+@pytest.mark.parametrize("for_training", [False, True])
+def test_slopes_of_other_names_and_a_single_slope(for_training):
+    """As other programs' exporters write them."""
+    body = mx.sym.Convolution(mx.sym.var("data"), num_filter=8, kernel=(3, 3), name="conv")
+    body = mx.sym.LeakyReLU(body, mx.sym.var("alpha_of_a"), act_type="prelu", name="a_relu")
+    shared = mx.sym.var("one", shape=(1,))
+    body = mx.sym.LeakyReLU(body, shared, act_type="prelu", name="b_relu")
+    symbol = mx.sym.FullyConnected(body, num_hidden=4, name="fc")
+    arrays = random_arrays(symbol, data=(2, 3, 112, 112))
+    assert arrays["one"].shape == (1,)
+    expected = bind(symbol, arrays, "null").forward()[0].asnumpy()
+    rewritten = rewrite_prelu(symbol, for_training)
+    operators = [node["op"] for node in json.loads(rewritten.tojson())["nodes"]]
+    assert operators.count("LeakyReLU") == 1
+    got = bind(rewritten, arrays, "null").forward()[0].asnumpy()
+    np.testing.assert_allclose(got, expected, atol=1e-5 * np.abs(expected).max())
+
+
 def assert_same_gradients(symbol, arrays):
     """Outputs, gradients of all arguments, and moving statistics, after a training step."""
     results = []
