@@ -15,9 +15,6 @@ log = logging.getLogger(__name__)
 
 DEFAULT_PER_BATCH_SIZE = 128
 
-# Heads that end in the embedding of MobileFaceNet; its 2018 builder knew no others.
-Y_OUTPUTS = ("GNAP", "GDC")
-
 # Flags that a run must have in common with the state it goes on from.
 IDENTITY = ("network", "emb_size", "loss_type", "num_classes", "batch_size", "ctx_num")
 
@@ -25,14 +22,9 @@ IDENTITY = ("network", "emb_size", "loss_type", "num_classes", "batch_size", "ct
 def check_flags(parser, args):
     """Ends with the parser's error for what the command line alone can tell."""
     try:
-        letter, _ = parse_network(args.network)
+        embedding_of(args)
     except InputError as error:
         parser.error(str(error))
-    if letter == "y" and args.version_output not in Y_OUTPUTS:
-        parser.error(
-            f"--network {args.network} needs --version-output {' or '.join(Y_OUTPUTS)}, "
-            f"got {args.version_output}"
-        )
     if args.per_batch_size < 0:
         parser.error(f"--per-batch-size {args.per_batch_size}: expected a positive number")
     if not args.lr > 0:
@@ -43,8 +35,11 @@ def begin(args):
     """(contexts, TrainingSet); seeds the generators, completes `args` and prints what it found.
 
     2018: the numbers that devices and data set add are put into `args`, where `get_symbol` looks
-    for them.
+    for them. A network that cannot be built is refused before any data is touched.
     """
+    embedding_of(args)
+    if args.use_deformable:
+        log.warning("--use-deformable has no effect: no network has deformable convolutions")
     contexts = training_contexts(args.devices)
     if contexts[0].device_type == "gpu":
         print("gpu num:", len(contexts))
@@ -79,7 +74,6 @@ def embedding_of(args):
         version_unit=args.version_unit,
         version_act=args.version_act,
         bn_mom=getattr(args, "bn_mom", 0.9),  # train_triplet has no such flag
-        use_deformable=args.use_deformable,
     )
 
 

@@ -54,7 +54,6 @@ def build_embedding(
     version_unit=3,
     version_act="prelu",
     bn_mom=0.9,
-    use_deformable=0,
 ):
     """The network up to its embedding: a symbol with the output `fc1_output`, (N, embedding_size).
 
@@ -69,8 +68,6 @@ def build_embedding(
         The flags `--version-*`; a network ignores those that it does not have.
     bn_mom : float
         Momentum of every batch normalisation.
-    use_deformable : int
-        Has no effect: no network here has deformable convolutions.
 
     Raises
     ------
@@ -78,8 +75,6 @@ def build_embedding(
         For a combination that cannot be built, naming what is possible.
     """
     letter, number = parse_network(network)
-    if use_deformable:
-        log.warning("--use-deformable has no effect: no network has deformable convolutions")
     embedding = BUILDERS[letter](
         num_classes=embedding_size,
         num_layers=number,

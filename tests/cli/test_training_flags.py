@@ -100,7 +100,10 @@ def test_each_flag_is_taken_under_its_2018_name(command, own):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["--network", "y1"], "--network y1 needs --version-output GNAP or GDC, got E"),
+        (["--network", "y1"], "a y network needs --version-output GNAP or GDC"),
+        (["--network", "r10"], "--network r10: expected one of r18, r34, r50"),
+        (["--version-unit", "4"], "--version-unit 4: an r network has 0, 1, 2, 3"),
+        (["--version-output", "A", "--emb-size", "128"], "say --emb-size 512"),
         (["--network", "q5"], "--network q5"),
         (["--network", "resnet"], "--network resnet"),
         (["--lr-steps", "3,2"], "ascending batch numbers"),
@@ -126,6 +129,20 @@ def test_main_takes_a_namespace_as_in_2018(command, tmp_path):
     assert isinstance(args, argparse.Namespace)
     with pytest.raises(FileNotFoundError, match="there is no such folder"):
         command.main(args)
+
+
+@pytest.mark.parametrize("command", [train_softmax, train_triplet])
+def test_a_namespace_is_checked_before_any_data_is_touched(command, tmp_path):
+    args = command.parse_args(["--data-dir", str(tmp_path / "none")])
+    args.version_unit = 4
+    with pytest.raises(ValueError, match="--version-unit 4"):
+        command.main(args)
+
+
+def test_deformable_convolutions_are_told_to_be_missing(caplog):
+    with pytest.raises(ValueError, match="--data-dir is missing"):
+        train_softmax.main(["--use-deformable", "1"])
+    assert "--use-deformable has no effect" in caplog.text
 
 
 @pytest.mark.parametrize("command", [train_softmax, train_triplet])

@@ -1,7 +1,5 @@
 """From --network to a symbol and an initialiser."""
 
-import logging
-
 import numpy as np
 import pytest
 
@@ -76,12 +74,6 @@ def test_what_cannot_be_built_is_refused_with_what_can(flags, message, capfd):
     with pytest.raises(InputError, match=message):
         build_embedding(**flags)
     assert capfd.readouterr().out == ""  # MXNet would print shapes among a command's results
-
-
-def test_deformable_convolutions_are_told_to_be_missing(caplog):
-    with caplog.at_level(logging.WARNING):
-        build_embedding("y1", version_output="GDC", use_deformable=1)
-    assert "no effect" in caplog.text
 
 
 def test_momentum_reaches_every_normalisation():
