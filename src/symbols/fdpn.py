@@ -1,0 +1,139 @@
+"""Dual path networks (Chen et al., arXiv 1707.01629, figure 2d), p68 to p131.
+
+Two paths run side by side through all units: channels that each unit adds to (a residual path), and
+channels that each unit appends to (a dense path). p92 and p131 have the units of the paper's table
+1; all begin with another stem and end in the heads of the face networks.
+"""
+
+from typing import NamedTuple
+
+from src.common.errors import InputError
+from src.common.mxnet_backend import mx
+from src.symbols.stem import stem
+from src.symbols.symbol_utils import get_fc1
+
+RESIDUAL_CHANNELS = (256, 512, 1024, 2048)  # of each stage's residual path
+STEM_CHANNELS = 128  # at --version-input 0
+
+
+class Settings(NamedTuple):
+    """What tells the networks apart, as in the columns of the paper's table 1."""
+
+    width: int  # channels within the first stage's units; each further stage has twice as many
+    groups: int  # of the convolutions of 3×3
+    units: tuple  # in each of the four stages
+    increments: tuple  # channels that a unit appends to the dense path, by stage
+
+
+NETWORKS = {
+    68: Settings(128, 32, (3, 4, 12, 3), (16, 32, 32, 64)),
+    92: Settings(96, 32, (3, 4, 20, 3), (16, 32, 24, 128)),
+    107: Settings(200, 50, (4, 8, 20, 3), (20, 64, 64, 128)),
+    131: Settings(160, 40, (4, 8, 28, 3), (16, 32, 32, 128)),
+}
+
+
+def activated_convolution(data, num_filter, name, bn_mom, kernel=1, stride=1, num_group=1):
+    """BN, ReLU, convolution: (N, C, H, W) -> (N, num_filter, H/stride, W/stride)."""
+    # The epsilon is MXNet's own, as in the paper's code.
+    body = mx.sym.BatchNorm(data, fix_gamma=False, momentum=bn_mom, name=f"{name}__bn__bn")
+    body = mx.sym.Activation(body, act_type="relu", name=f"{name}__ac__relu")
+    return mx.sym.Convolution(
+        body,
+        num_filter=num_filter,
+        kernel=(kernel, kernel),
+        stride=(stride, stride),
+        pad=(kernel // 2, kernel // 2),
+        num_group=num_group,
+        no_bias=True,
+        name=f"{name}__conv",
+    )
+
+
+def split(data, channels, name):
+    """(N, C, H, W) -> its first `channels` channels, and the others."""
+    return (
+        mx.sym.slice_axis(data, axis=1, begin=0, end=channels, name=f"{name}-split1"),
+        mx.sym.slice_axis(data, axis=1, begin=channels, end=None, name=f"{name}-split2"),
+    )
+
+
+def dual_path_unit(data, paths, widths, stride, num_group, name, bn_mom):
+    """One unit: both paths, the residual one added to, the dense one longer by `increment`.
+
+    Parameters
+    ----------
+    data : Symbol
+        Both paths in one, (N, C, H, W).
+    paths : tuple of 2 Symbols, or None
+        The residual path (N, channels, H, W) and the dense one; None where a stage begins, which
+        projects `data` to new paths.
+    widths : tuple of 3 ints
+        Channels of the residual path, of the unit within, and the increment.
+
+    Returns
+    -------
+    tuple of 2 Symbols
+        The paths, (N, channels, H/stride, W/stride) and the dense one of the same size.
+    """
+    channels, width, increment = widths
+    if paths is None:
+        projection = f"{name}_c1x1-w(s/{stride})"
+        projected = activated_convolution(
+            data, channels + 2 * increment, projection, bn_mom, stride=stride
+        )
+        paths = split(projected, channels, projection)
+    body = activated_convolution(data, width, f"{name}_c1x1-a", bn_mom)
+    body = activated_convolution(body, width, f"{name}_c3x3-b", bn_mom, 3, stride, num_group)
+    body = activated_convolution(body, channels + increment, f"{name}_c1x1-c", bn_mom)
+    added, appended = split(body, channels, f"{name}_c1x1-c")
+    return (
+        mx.sym.add_n(paths[0], added, name=f"{name}_sum"),
+        mx.sym.concat(paths[1], appended, dim=1, name=f"{name}_cat"),
+    )
+
+
+def get_symbol(
+    num_classes, num_layers=92, version_input=1, version_output="E", bn_mom=0.9, **unused
+):
+    """A dual path network up to its embedding, a symbol of shape (N, num_classes) named fc1.
+
+    Parameters
+    ----------
+    num_classes : int
+        The embedding size.
+    num_layers : {68, 92, 107, 131}
+    version_input : {0, 1}
+        The first layers, see `stem.stem`.
+    version_output : str
+        The head, see `symbol_utils.get_fc1`.
+    bn_mom : float
+        Momentum of every batch normalisation; 2018 had its default, 0.9, whatever --bn-mom said.
+    unused
+        The other networks' versions, which this one does not have.
+
+    Raises
+    ------
+    InputError
+        For a depth or a version that does not exist.
+    """
+    if num_layers not in NETWORKS:
+        raise InputError(
+            f"--network p{num_layers}: expected one of {', '.join(f'p{n}' for n in NETWORKS)}"
+        )
+    network = NETWORKS[num_layers]
+    data, paths = stem(STEM_CHANNELS, version_input, bn_mom), None
+    # (N, channels + dense, 56, 56), (…, 28, 28), (…, 14, 14), (…, 7, 7)
+    for stage, channels in enumerate(RESIDUAL_CHANNELS):
+        widths = (channels, network.width << stage, network.increments[stage])
+        for number in range(1, network.units[stage] + 1):
+            name = f"conv{stage + 2}_x__{number}"
+            if paths is not None:
+                data = mx.sym.concat(*paths, dim=1, name=f"{name}_cat-input")
+            first = number == 1
+            stride = 2 if first and stage > 0 else 1
+            paths = dual_path_unit(
+                data, None if first else paths, widths, stride, network.groups, name, bn_mom
+            )
+    body = mx.sym.concat(*paths, dim=1, name="conv5_x_x_cat-final")
+    return get_fc1(body, num_classes, version_output, bn_mom)
