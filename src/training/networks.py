@@ -7,15 +7,32 @@ import re
 
 from src.common.errors import InputError
 from src.common.mxnet_backend import mx
-from src.symbols import fmobilefacenet, fresnet
+from src.symbols import (
+    fdensenet,
+    fmobilefacenet,
+    fmobilenet,
+    fmobilenetv2,
+    fresnet,
+    spherenet,
+)
 from src.symbols.symbol_utils import INPUT_SHAPE
 
 log = logging.getLogger(__name__)
+
+
+def build_mobilenet(num_classes, num_layers, **versions):
+    """2018: m1 is MobileNet, every other m number MobileNetV2."""
+    module = fmobilenet if num_layers == 1 else fmobilenetv2
+    return module.get_symbol(num_classes, num_layers=num_layers, **versions)
+
 
 # Letter of --network -> get_symbol(num_classes, num_layers, **versions).
 BUILDERS = {
     "r": fresnet.get_symbol,
     "y": fmobilefacenet.get_symbol,
+    "m": build_mobilenet,
+    "d": fdensenet.get_symbol,
+    "s": spherenet.get_symbol,
 }
 
 # Xavier's settings by letter; a letter that is not here takes DEFAULT_XAVIER.

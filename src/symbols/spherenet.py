@@ -1,0 +1,92 @@
+"""The networks of SphereFace (Liu et al., arXiv 1704.08063, table 2), s20, s36 and s64."""
+
+from src.common.errors import InputError
+from src.common.mxnet_backend import mx
+from src.symbols.symbol_utils import activation, scaled_pixels
+
+# Residual units in each of the four stages; 60 and 104 are 2018's own, not the paper's.
+UNITS = {
+    20: (1, 2, 4, 1),
+    36: (2, 4, 8, 2),
+    60: (3, 8, 14, 3),
+    64: (3, 8, 16, 3),
+    104: (3, 8, 36, 3),
+}
+STAGE_CHANNELS = (64, 128, 256, 512)
+
+
+def bias(name, **attributes):
+    """A bias that learns twice as fast as the weights, and does not decay."""
+    return mx.sym.var(name, lr_mult=2.0, wd_mult=0.0, **attributes)
+
+
+def activated(data, num_filter, number, conv_workspace, **settings):
+    """Convolution of 3×3 that starts small, and PReLU; `number` is <stage>_<layer>."""
+    body = mx.sym.Convolution(
+        data,
+        mx.sym.var(f"conv{number}_weight", init=mx.init.Normal(0.01)),
+        num_filter=num_filter,
+        kernel=(3, 3),
+        pad=(1, 1),
+        workspace=conv_workspace,
+        name=f"conv{number}",
+        **settings,
+    )
+    return activation(body, f"relu{number}")
+
+
+def first_layer(data, num_filter, stage, conv_workspace):
+    """(N, C, H, W) -> (N, num_filter, H/2, W/2); the only layer of a stage that has a bias."""
+    number = f"{stage}_1"
+    offset = bias(f"conv{number}_bias", init=mx.init.Constant(0.0))
+    return activated(data, num_filter, number, conv_workspace, bias=offset, stride=(2, 2))
+
+
+def residual_unit(data, num_filter, stage, layer, conv_workspace):
+    """Two layers, `layer` and the next, plus the shortcut; keeps the shape of data."""
+    body = data
+    for number in (f"{stage}_{layer}", f"{stage}_{layer + 1}"):
+        body = activated(body, num_filter, number, conv_workspace, no_bias=True)
+    return data + body
+
+
+def get_symbol(num_classes, num_layers, conv_workspace=256, **unused):
+    """A network of SphereFace up to its embedding, a symbol of shape (N, num_classes) named fc1.
+
+    2018: it ends in a fully connected layer whatever --version-output says, and has no other
+    version. It has no batch normalisation, so that --bn-mom has nothing to do.
+
+    Parameters
+    ----------
+    num_classes : int
+        The embedding size.
+    num_layers : {20, 36, 60, 64, 104}
+    conv_workspace : int
+        MB of a GPU that a convolution may use for itself.
+    unused
+        The other networks' versions.
+
+    Raises
+    ------
+    InputError
+        For a depth that does not exist.
+    """
+    if num_layers not in UNITS:
+        raise InputError(
+            f"--network s{num_layers}: expected one of {', '.join(f's{n}' for n in UNITS)}"
+        )
+    # (N, 3, 112, 112)
+    body = scaled_pixels(mx.sym.var("data"))
+    # (N, 64, 56, 56), (N, 128, 28, 28), (N, 256, 14, 14), (N, 512, 7, 7)
+    stages = zip(STAGE_CHANNELS, UNITS[num_layers], strict=True)
+    for stage, (channels, units) in enumerate(stages, 1):
+        body = first_layer(body, channels, stage, conv_workspace)
+        for unit in range(units):
+            body = residual_unit(body, channels, stage, 2 + 2 * unit, conv_workspace)
+    return mx.sym.FullyConnected(
+        body,
+        mx.sym.var("fc1_weight", lr_mult=1.0),
+        bias("fc1_bias"),
+        num_hidden=num_classes,
+        name="fc1",
+    )
