@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from src.common.errors import InputError
 from src.common.mxnet_backend import mx
-from src.symbols.stem import stem
+from src.symbols.stem import check_version_input, get_head
 from src.symbols.symbol_utils import get_fc1
 
 RESIDUAL_CHANNELS = (256, 512, 1024, 2048)  # of each stage's residual path
@@ -104,7 +104,7 @@ def get_symbol(
         The embedding size.
     num_layers : {68, 92, 107, 131}
     version_input : {0, 1}
-        The first layers, see `stem.stem`.
+        The first layers, see `stem.get_head`.
     version_output : str
         The head, see `symbol_utils.get_fc1`.
     bn_mom : float
@@ -121,8 +121,9 @@ def get_symbol(
         raise InputError(
             f"--network p{num_layers}: expected one of {', '.join(f'p{n}' for n in NETWORKS)}"
         )
+    check_version_input(version_input, "a p network")
     network = NETWORKS[num_layers]
-    data, paths = stem(STEM_CHANNELS, version_input, bn_mom), None
+    data, paths = get_head(mx.sym.var("data"), version_input, STEM_CHANNELS, bn_mom), None
     # (N, channels + dense, 56, 56), (…, 28, 28), (…, 14, 14), (…, 7, 7)
     for stage, channels in enumerate(RESIDUAL_CHANNELS):
         widths = (channels, network.width << stage, network.increments[stage])
