@@ -287,8 +287,12 @@ class RecordWriter:
         self._offset = 0
         return self
 
-    def __exit__(self, *exception):
-        return self._files.__exit__(*exception)
+    def __exit__(self, kind, *exception):
+        if kind is None:
+            # Killed between the two renames, the new records would be left with an old index.
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(self.path_idx)
+        return self._files.__exit__(kind, *exception)
 
     def write(self, index, label, content=b""):
         """Appends a record and returns its offset; parameters as for `pack_payload`."""

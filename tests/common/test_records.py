@@ -1,5 +1,7 @@
 """RecordIO bytes against MXNet's own writer and reader; damage is found and named."""
 
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -111,6 +113,25 @@ def test_nothing_appears_when_writing_fails(tmp_path):
         writer.write(0, 0, b"x")
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
+
+
+def test_killed_between_the_two_files_no_old_index_is_left(tmp_path, monkeypatch):
+    path = tmp_path / "a.rec"
+    with RecordWriter(path) as writer:
+        writer.write(1, 0, b"old")
+    replace = os.replace
+
+    def killed_after_the_records(source, target):
+        replace(source, target)
+        if str(target).endswith(".rec"):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", killed_after_the_records)
+    with pytest.raises(KeyboardInterrupt), RecordWriter(path) as writer:
+        writer.write(1, 0, b"new and longer")
+    monkeypatch.undo()
+    with pytest.raises(FileNotFoundError, match="the index of the records is missing.*--rebuild"):
+        RecordReader(path)
 
 
 def test_a_changed_label_is_the_only_change(tmp_path):
