@@ -1,88 +1,29 @@
-"""Checkpoints: named on the command line, read, written whole, cut at the embedding and bound.
+"""Checkpoints: read, written whole, cut at the embedding and bound.
 
-A checkpoint is `prefix-symbol.json` (the graph) and `prefix-0001.params` (the numbers after save
-1); on the command line it is `prefix,1`.
+How they are named says `checkpoint_names`.
 """
 
-import contextlib
-import io
 import logging
 import os
-import re
 
-from src.common.errors import InputError
+from src.common.checkpoint_names import params_path, parse_model, symbol_path
+from src.common.errors import InputError, listed
 from src.common.mxnet_backend import mx
 from src.common.output_files import whole_file
+from src.common.parameters import CLASSIFIER_PARAMETERS, compare, sort_arrays
+from src.common.saved_graphs import explain, read_graph
 from src.symbols.cpu_graph import extra_auxiliary, rewrite_prelu
 
 log = logging.getLogger(__name__)
 
 EMBEDDING_OUTPUT = "fc1_output"
-CLASSIFIER_PARAMETERS = ("fc7_weight", "fc7_bias")
-_EPOCHS = re.compile(r"\d+(\|\d+)*")
-_PARAMS_FILE = re.compile(r"(?P<prefix>.+)-(?P<epoch>\d{4,})\.params")
-_LISTED = 8  # names shown in a message before it says how many more there are
-
-
-def split_model(text):
-    """(prefix, list of epochs) of 'prefix,1|2'; the epochs are None where only a prefix is given.
-
-    Raises
-    ------
-    InputError
-        What follows the last comma is no epoch, and no checkpoint bears the whole text as prefix.
-    """
-    prefix, comma, epochs = text.rpartition(",")
-    if comma and _EPOCHS.fullmatch(epochs.strip()):
-        return prefix, [int(epoch) for epoch in epochs.split("|")]
-    if not text or (comma and not find_epochs(text)):
-        raise InputError(
-            f"model {text!r}: expected prefix,epoch (as in ../model/softmax,50), prefix,1|2|3, "
-            "or a prefix alone for every epoch"
-        )
-    return text, None
-
-
-def parse_model(text):
-    """(prefix, list of epochs) of a `--model` value, where each file is known to exist.
-
-    Parameters
-    ----------
-    text : str
-        'prefix,1', 'prefix,1|2|3', or 'prefix', which means all epochs found, ascending.
-
-    Raises
-    ------
-    InputError
-        No such checkpoint; the message names those which the folder holds.
-    """
-    prefix, wanted = split_model(text)
-    found = find_epochs(prefix)
-    epochs = found if wanted is None else wanted
-    missing = sorted(set(epochs) - set(found))
-    if missing or not epochs or not os.path.exists(symbol_path(prefix)):
-        raise InputError(f"{_what_is_missing(prefix, missing, epochs)}; {_what_is_there(prefix)}")
-    return prefix, epochs
-
-
-def symbol_path(prefix):
-    """Path of a checkpoint's graph."""
-    return f"{prefix}-symbol.json"
-
-
-def params_path(prefix, epoch):
-    """Path of a checkpoint's numbers."""
-    return f"{prefix}-{epoch:04d}.params"
-
-
-def find_epochs(prefix):
-    """Ascending list of the epochs for which `prefix-<epoch>.params` exists."""
-    name = os.path.basename(prefix)
-    return sorted(epoch for found, epoch in _checkpoints_in(_folder(prefix)) if found == name)
 
 
 def load(prefix, epoch):
     """(symbol, arg_params, aux_params) of a checkpoint, the arrays on the CPU.
+
+    Graphs of old MXNet versions are read as `saved_graphs` says, names of arrays as
+    `parameters.sort_arrays` says.
 
     Raises
     ------
@@ -92,45 +33,45 @@ def load(prefix, epoch):
     """
     prefix = os.fspath(prefix)
     parse_model(f"{prefix},{epoch}")
-    try:
-        symbol = mx.sym.load(symbol_path(prefix))
-    except (mx.MXNetError, UnicodeDecodeError) as error:
-        raise InputError(f"{symbol_path(prefix)} is no MXNet graph: {_first_line(error)}") from None
+    symbol = read_graph(symbol_path(prefix))
     path = params_path(prefix, epoch)
     try:
         arrays = mx.nd.load(path)
     except mx.MXNetError as error:
-        raise InputError(f"{path} is damaged or no MXNet file: {_first_line(error)}") from None
-    parameters = {"arg": {}, "aux": {}}
-    for key, array in arrays.items() if isinstance(arrays, dict) else ():
-        kind, _, name = key.partition(":")
-        if kind in parameters and name:
-            parameters[kind][name] = array
-    if not parameters["arg"]:
-        raise InputError(
-            f"{path} holds no arrays named arg:… or aux:…, as a Module's checkpoint does (a file "
-            "of gluon's save_parameters has to be exported first, by HybridBlock.export)"
-        )
-    return symbol, parameters["arg"], parameters["aux"]
+        raise InputError(f"{path} is damaged or no MXNet file: {explain(error)}") from None
+    return symbol, *sort_arrays(arrays if isinstance(arrays, dict) else {}, symbol, path)
 
 
 def save(prefix, epoch, symbol, arg_params, aux_params):
     """Writes a checkpoint that `mx.model.load_checkpoint` reads; returns the path of its numbers.
 
-    Each file appears whole or not at all, so that a run that is killed while it saves leaves the
-    checkpoints before it readable.
+    Each file appears whole or not at all: a run that is killed or fails while it saves leaves the
+    checkpoints before it as they are. The graph takes its name when the numbers are written, and
+    the numbers take theirs last, so that no numbers are without their graph. A graph that is
+    there already is left alone.
     """
     prefix = os.fspath(prefix)
-    with whole_file(symbol_path(prefix), "w") as file:
-        file.write(symbol.tojson())
     arrays = {f"arg:{name}": array for name, array in arg_params.items()}
     arrays.update({f"aux:{name}": array for name, array in aux_params.items()})
     path = params_path(prefix, epoch)
-    with whole_file(path) as file:
+    with whole_file(path) as numbers:
         mx.nd.save(
-            file.name, {name: array.as_in_context(mx.cpu()) for name, array in arrays.items()}
+            numbers.name, {name: array.as_in_context(mx.cpu()) for name, array in arrays.items()}
         )
+        os.fsync(numbers.fileno())  # else a power failure may leave an empty file of that name
+        _write_graph(symbol_path(prefix), symbol.tojson())
     return path
+
+
+def _write_graph(path, text):
+    if os.path.exists(path):
+        with open(path, "rb") as file:
+            if file.read() == text.encode():
+                return
+    with whole_file(path, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def cut_at_embedding(symbol):
@@ -148,7 +89,7 @@ def cut_at_embedding(symbol):
     candidates = [name for name in outputs if name.endswith("_output")]
     raise InputError(
         f"the model's graph has no output {EMBEDDING_OUTPUT}, which is where the embedding is "
-        f"taken; its last outputs are {', '.join(candidates[-_LISTED:]) or 'without a name'}"
+        f"taken; its last outputs are {', '.join(candidates[-8:]) or 'without a name'}"
     )
 
 
@@ -196,35 +137,18 @@ def check_parameters(symbol, arg_params, aux_params, data_shape):
     data_shape : tuple
         (N, 3, H, W)
     """
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):  # MXNet prints all shapes on an error
-            arg_shapes, _, aux_shapes = symbol.infer_shape(data=data_shape)
-    except mx.MXNetError as error:
+    found = compare(symbol, arg_params, aux_params, {"data": data_shape})
+    if found.missing:
         raise InputError(
-            f"the model does not fit images of shape {data_shape}: {_first_line(error)}"
-        ) from None
-    needed = dict(zip(symbol.list_arguments(), arg_shapes, strict=True))
-    needed.pop("data", None)
-    needed.update(zip(symbol.list_auxiliary_states(), aux_shapes, strict=True))
-    given = {name: array.shape for name, array in {**arg_params, **aux_params}.items()}
-    missing = [name for name in needed if name not in given]
-    if missing:
-        raise InputError(
-            f"the checkpoint lacks {len(missing)} of the {len(needed)} arrays that its graph "
-            f"needs: {_listed(missing)} (do symbol and params belong together?)"
+            f"the checkpoint lacks {len(found.missing)} of the {found.needed} arrays that its "
+            f"graph needs: {listed(found.missing)} (do symbol and params belong together?)"
         )
-    wrong = [
-        f"{name} is {given[name]}, expected {shape}"
-        for name, shape in needed.items()
-        if given[name] != shape
-    ]
-    if wrong:
+    if found.wrong:
         raise InputError(
-            f"the checkpoint does not fit images of shape {data_shape[1:]}: {_listed(wrong)}"
+            f"the checkpoint does not fit images of shape {data_shape[1:]}: {listed(found.wrong)}"
         )
-    surplus = [name for name in given if name not in needed]
-    if surplus:
-        log.info("the embedding does not use %s", _listed(surplus))
+    if found.surplus:
+        log.info("the embedding does not use %s", listed(found.surplus))
 
 
 def bind_embedding(symbol, arg_params, aux_params, contexts, batch_size, image_size):
@@ -260,43 +184,3 @@ def bind_embedding(symbol, arg_params, aux_params, contexts, batch_size, image_s
     module.bind(data_shapes=[("data", data_shape)], for_training=False)
     module.set_params(arg_params, aux_params, allow_extra=True)
     return module
-
-
-def _folder(prefix):
-    return os.path.dirname(prefix) or "."
-
-
-def _checkpoints_in(folder):
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        for name in sorted(os.listdir(folder)):
-            match = _PARAMS_FILE.fullmatch(name)
-            if match:
-                yield match["prefix"], int(match["epoch"])
-
-
-def _what_is_missing(prefix, missing, epochs):
-    if not os.path.isdir(_folder(prefix)):
-        return f"no folder {_folder(prefix)}"
-    if missing:
-        return f"no {', '.join(params_path(prefix, epoch) for epoch in missing[:_LISTED])}"
-    if not epochs:
-        return f"no checkpoint {prefix}-<epoch>.params"
-    return f"no {symbol_path(prefix)}, the graph that belongs to {params_path(prefix, epochs[0])}"
-
-
-def _what_is_there(prefix):
-    if not os.path.isdir(_folder(prefix)):
-        return "check the path"
-    found = [f"{name},{epoch}" for name, epoch in _checkpoints_in(_folder(prefix))]
-    return f"checkpoints in {_folder(prefix)}: {_listed(found) or 'none'}"
-
-
-def _listed(names):
-    names = list(names)
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return ", ".join(names[:_LISTED]) + more
-
-
-def _first_line(error):
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[-1].strip() if lines else type(error).__name__

@@ -8,6 +8,13 @@ class InputError(ValueError):
     """Wrong input; the message says what was expected, what was found, and how to mend it."""
 
 
+def listed(names, shown=8):
+    """The first few names, and how many more there are: for a message."""
+    names = [str(name) for name in names]
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
+
+
 def show_input_errors():
     """From here on an uncaught `InputError` ends the program with its one line, no traceback.
 

@@ -7,7 +7,7 @@ import zipfile
 
 import numpy as np
 
-from src.common.checkpoints import params_path, parse_model
+from src.common.checkpoint_names import params_path, parse_model
 from src.common.output_files import whole_file
 
 
@@ -18,7 +18,7 @@ class CentreStore:
     ----------
     folder : str
     model : str
-        'prefix,epoch', or a prefix with one epoch; '' for none.
+        'prefix,epoch'; '' for none.
     """
 
     def __init__(self, folder, model):

@@ -18,7 +18,8 @@ import os
 import numpy as np
 
 from src.common.arguments import resolve_arguments
-from src.common.checkpoints import bind_embedding, load, parse_model
+from src.common.checkpoint_names import parse_one_model
+from src.common.checkpoints import bind_embedding, load
 from src.common.devices import training_contexts
 from src.common.errors import InputError, run_command
 from src.common.log import configure_logging
@@ -69,12 +70,10 @@ def get_embedding(args, imgrec, id, image_size, model):
 
 def load_model(text, batch_size, image_size):
     """The Module of 'prefix,epoch', bound for that batch on the devices that are visible."""
-    prefix, epochs = parse_model(text)
-    if len(epochs) != 1:
-        raise InputError(f"--model {text}: name one epoch, e.g. {prefix},{epochs[-1]}")
+    prefix, epoch = parse_one_model(text)
     contexts = training_contexts()
-    print("loading", prefix, epochs[0])
-    return bind_embedding(*load(prefix, epochs[0]), contexts, batch_size, image_size)
+    print("loading", prefix, epoch)
+    return bind_embedding(*load(prefix, epoch), contexts, batch_size, image_size)
 
 
 def excluded_rows(path, embedder):
@@ -174,6 +173,9 @@ def merge(include, exclude, output, model, batch_size, thresholds, test):
     check_image_sizes(face_sets)
     image_size = face_sets[0].image_size
     print("image_size", list(image_size))
+    if model:  # the newest of a prefix stays the same one however long this takes
+        prefix, epoch = parse_one_model(model)
+        model = f"{prefix},{epoch}"
     store = CentreStore(output, model)
     embedder = Embedder(model, batch_size, image_size, store) if model else None
     identities, kept_centres, bad_images = compare(face_sets, embedder, thresholds[0])

@@ -19,6 +19,7 @@ import time
 
 from src.common import checkpoints
 from src.common.arguments import resolve_arguments
+from src.common.checkpoint_names import parse_model, split_model
 from src.common.devices import single_context
 from src.common.errors import InputError, run_command
 from src.common.face_image import load_property
@@ -95,10 +96,9 @@ def choose_epochs(model, newest_range):
     newest_range : str
         'a,b' takes the a-th to the b-th (not included) of those, where there are more than b.
     """
-    prefix, epochs = checkpoints.parse_model(model)
-    if checkpoints.split_model(model)[1] is not None:
+    prefix, epochs = parse_model(model)
+    if split_model(model)[1] is not None:
         return prefix, epochs
-    epochs = epochs[::-1]
     if newest_range:
         bounds = newest_range.split(",")
         if len(bounds) != 2 or not all(bound.strip().isdigit() for bound in bounds):

@@ -1,20 +1,17 @@
 """The network under training: bound to its devices, stepped, read out and restored."""
 
-import contextlib
-import io
 import logging
 import warnings
 
 import numpy as np
 
 from src.common import checkpoints
-from src.common.errors import InputError
+from src.common.errors import InputError, listed
 from src.common.mxnet_backend import mx
+from src.common.parameters import CLASSIFIER_PARAMETERS, compare
 from src.symbols.cpu_graph import original_parameters, rewrite_prelu
 
 log = logging.getLogger()  # 2018: its lines begin with "INFO:root:"
-
-_LISTED = 6
 
 
 def wait_for_statistics():
@@ -69,33 +66,32 @@ class TrainingModel:
         )
 
     def _check_given(self, input_shapes, arg_params, aux_params):
-        with contextlib.redirect_stdout(io.StringIO()):  # MXNet prints all shapes on an error
-            arg_shapes, _, aux_shapes = self.symbol.infer_shape(**input_shapes)
-        needed = dict(zip(self.symbol.list_arguments(), arg_shapes, strict=True))
-        needed.update(zip(self.symbol.list_auxiliary_states(), aux_shapes, strict=True))
-        given = {name: array.shape for name, array in {**arg_params, **aux_params}.items()}
-        missing = [name for name in needed if name not in given and name not in input_shapes]
-        if 2 * len(missing) > len(needed):
+        found = compare(self.symbol, arg_params, aux_params or {}, input_shapes)
+        if 2 * len(found.missing) > found.needed:
             raise InputError(
-                f"{len(missing)} of the network's {len(needed) - len(input_shapes)} arrays are not "
-                "in the checkpoint: do --network and --version-* say what it was trained with?"
+                f"{len(found.missing)} of the network's {found.needed} arrays are not in the "
+                f"checkpoint: {listed(found.missing)}; do --network and --version-* say what it "
+                "was trained with?"
             )
-        wrong = [
-            f"{name} is {given[name]}, expected {shape}"
-            for name, shape in needed.items()
-            if given.get(name, shape) != shape
-        ]
-        if wrong:
+        if found.wrong:
             raise InputError(
                 f"the checkpoint does not fit --network, --emb-size and --version-*: "
-                f"{_listed(wrong)}"
+                f"{listed(found.wrong)}"
             )
-        if missing:
+        if found.missing:
             log.warning(
                 "%d of the network's %d arrays are not in the checkpoint and drawn anew: %s",
-                len(missing),
-                len(needed) - len(input_shapes),
-                _listed(missing),
+                len(found.missing),
+                found.needed,
+                listed(found.missing),
+            )
+        if found.surplus:
+            expected = set(found.surplus) <= set(CLASSIFIER_PARAMETERS)
+            log.log(
+                logging.INFO if expected else logging.WARNING,
+                "%d arrays of the checkpoint are not used: %s",
+                len(found.surplus),
+                listed(found.surplus),
             )
 
     def init_optimizer(self, optimizer, kvstore="device"):
@@ -159,8 +155,3 @@ class TrainingModel:
         # MXNet tells this to nobody but a pickle, which would have to be unpickled to be read.
         module = self.module
         return module._kvstore._updater if module._update_on_kvstore else module._updater
-
-
-def _listed(names):
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return ", ".join(names[:_LISTED]) + more

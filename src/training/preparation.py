@@ -6,6 +6,7 @@ import secrets
 from typing import NamedTuple
 
 from src.common import checkpoints, face_image
+from src.common.checkpoint_names import parse_one_model
 from src.common.errors import InputError
 from src.eval import verification
 
@@ -69,7 +70,8 @@ def check_labels(reader, id2range, num_classes):
 def load_pretrained(text, num_classes):
     """(arg_params, aux_params) of `--pretrained prefix,epoch`; (None, None) for ''.
 
-    A classifier of another number of classes is left out, which a line says.
+    Of a prefix alone the newest is taken, and a classifier of another number of classes is left
+    out; a line says so.
 
     Parameters
     ----------
@@ -79,11 +81,9 @@ def load_pretrained(text, num_classes):
     """
     if not text:
         return None, None
-    prefix, epochs = checkpoints.parse_model(text)
-    if len(epochs) != 1:
-        raise InputError(f"--pretrained {text}: expected one checkpoint, prefix,epoch")
-    print("loading", [prefix, str(epochs[0])])
-    _, arg_params, aux_params = checkpoints.load(prefix, epochs[0])
+    prefix, epoch = parse_one_model(text, "--pretrained")
+    print("loading", [prefix, str(epoch)])
+    _, arg_params, aux_params = checkpoints.load(prefix, epoch)
     if num_classes is not None:
         arg_params = checkpoints.drop_other_class_count(arg_params, num_classes)
     return arg_params, aux_params

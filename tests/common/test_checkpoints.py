@@ -52,7 +52,7 @@ def prefix(tmp_path):
 def test_parse_model(prefix):
     assert checkpoints.parse_model(f"{prefix},2") == (prefix, [2])
     assert checkpoints.parse_model(f"{prefix},10|2") == (prefix, [10, 2])
-    assert checkpoints.parse_model(prefix) == (prefix, [2, 10, 10000])
+    assert checkpoints.parse_model(prefix) == (prefix, [10000, 10, 2])
     assert checkpoints.parse_model(f"{prefix}-b") == (f"{prefix}-b", [7])
 
 
@@ -123,7 +123,7 @@ def test_a_failing_save_leaves_no_file(tmp_path, monkeypatch):
     monkeypatch.setattr(mx.nd, "save", fail)
     with pytest.raises(OSError, match="disk full"):
         checkpoints.save(str(tmp_path / "model"), 1, tiny_symbol(), *tiny_parameters())
-    assert [path.name for path in tmp_path.iterdir()] == ["model-symbol.json"]
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("damage", [b"", b"not arrays at all", None])
