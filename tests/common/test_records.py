@@ -130,7 +130,7 @@ def test_killed_between_the_two_files_no_old_index_is_left(tmp_path, monkeypatch
     with pytest.raises(KeyboardInterrupt), RecordWriter(path) as writer:
         writer.write(1, 0, b"new and longer")
     monkeypatch.undo()
-    with pytest.raises(FileNotFoundError, match="the index of the records is missing.*--rebuild"):
+    with pytest.raises(FileNotFoundError, match=r"the index of the records is missing.*--rebuild"):
         RecordReader(path)
 
 
