@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from src.common.embedding import embed
+from src.common.errors import InputError
 from src.common.log import progress
 from src.common.photos import decode_stored
 
@@ -78,6 +79,11 @@ def class_centres(reader, ranges, module, batch_size, image_size):
     centres : ndarray of shape (C, D)
     bad : list of int
         Numbers of the images that cannot be decoded.
+
+    Raises
+    ------
+    InputError
+        None of the images can be decoded.
     """
     ids = np.concatenate([np.arange(start, stop) for start, stop in ranges])
     owners = np.repeat(np.arange(len(ranges)), [stop - start for start, stop in ranges])
@@ -91,7 +97,9 @@ def class_centres(reader, ranges, module, batch_size, image_size):
     bad = ids[~good].tolist()
     for index in bad:
         log.warning("%s: image %d cannot be decoded and is left out", reader.path, index)
-    return (np.zeros((len(ranges), 1)) if sums is None else unit_rows(sums)), bad
+    if sums is None:
+        raise InputError(f"{reader.path}: none of its {len(ids)} images can be decoded")
+    return unit_rows(sums), bad
 
 
 def nearest(queries, references, block=1024):

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from src.common.face_records import open_face_records
+from src.common.errors import InputError
+from src.common.face_records import FaceRecordWriter, open_face_records
 from src.data.class_centres import class_centres, embed_encoded, nearest, unit_rows
 from src.data.dataset_merge import load_model
 
@@ -40,6 +41,15 @@ def test_centres_are_means_of_unit_embeddings(make_set, colour_model, batch_size
         centres, bad = class_centres(reader, ranges, module, batch_size, (16, 16))
     assert bad == []
     np.testing.assert_allclose(centres, unit_rows(np.array(colours) - 128), atol=1e-6)
+
+
+def test_a_set_without_a_readable_image_is_refused(colour_model, tmp_path):
+    with FaceRecordWriter(tmp_path / "train.rec") as writer:
+        writer.add_image(0, b"no picture")
+    reader, layout = open_face_records(tmp_path)
+    module = load_model(colour_model, 2, (16, 16))
+    with reader, pytest.raises(InputError, match=r"train\.rec: none of its 1 images"):
+        class_centres(reader, list(layout.identity_ranges.values()), module, 2, (16, 16))
 
 
 def test_undecodable_images_have_no_position(colour_model, make_picture):
