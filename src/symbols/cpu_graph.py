@@ -113,6 +113,11 @@ def prelu_shapes(symbol):
     """{index of a PReLU's node: shape of its data} for each that has one slope a channel."""
     nodes = json.loads(symbol.tojson())["nodes"]
     internals = symbol.get_internals()
+    names = [f"{node['name']}_output" for node in nodes if is_prelu(node)]
+    if not names:
+        return {}
+    # What comes behind them may ask for more than one image, as the triplets' heads do.
+    internals = mx.sym.Group([internals[name] for name in names]).get_internals()
     _, shapes, _ = internals.infer_shape_partial(data=INPUT_SHAPE)
     shapes = dict(zip(internals.list_outputs(), shapes, strict=True))
     found = {}
