@@ -12,23 +12,26 @@ from src.common.output_files import whole_file
 
 
 class CentreStore:
-    """Files `centres-<key>.npz` in a folder; the key changes with model and records.
+    """Files `centres-<key>.npz` in a folder; the key changes with model, records and settings.
 
     Parameters
     ----------
     folder : str
     model : str
         'prefix,epoch'; '' for none.
+    settings : tuple
+        What else the embeddings depend on: image size, and batch size (with the GNAP head).
     """
 
-    def __init__(self, folder, model):
+    def __init__(self, folder, model, settings):
         self._folder = folder
         self._model = model
+        self._settings = settings
         self._paths = []
 
     def _path(self, face_set):
         prefix, epochs = parse_model(self._model)
-        parts = [len(face_set.ranges)]
+        parts = [len(face_set.ranges), self._settings]
         for path in (params_path(prefix, epochs[0]), face_set.reader.path):
             state = os.stat(path)
             parts += [os.path.realpath(path), state.st_size, state.st_mtime_ns]

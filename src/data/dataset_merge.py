@@ -176,7 +176,7 @@ def merge(include, exclude, output, model, batch_size, thresholds, test):
     if model:  # the newest of a prefix stays the same one however long this takes
         prefix, epoch = parse_one_model(model)
         model = f"{prefix},{epoch}"
-    store = CentreStore(output, model)
+    store = CentreStore(output, model, (tuple(image_size), batch_size))
     embedder = Embedder(model, batch_size, image_size, store) if model else None
     identities, kept_centres, bad_images = compare(face_sets, embedder, thresholds[0])
     if exclude:

@@ -13,7 +13,9 @@ from src.common.mxnet_backend import mx
 from src.common.records import RecordReader
 from src.common.verification_set import write_bin
 from src.data import dataset_merge
+from src.data.centre_store import CentreStore
 from src.data.class_centres import unit_rows
+from src.data.merging import open_face_set
 
 RED, GREEN, BLUE, GREY = (250, 120, 120), (120, 250, 120), (120, 120, 250), (200, 200, 200)
 PINK = (250, 140, 140)  # cosine to RED 0.98, to GREY 0.72
@@ -158,6 +160,15 @@ def test_a_stopped_merge_goes_on_from_its_centres(make_set, tmp_path, colour_mod
     merge(sets, tmp_path / "out", "--model", colour_model)
     assert computed == [sets[0] + "/train.rec", "stopped", sets[1] + "/train.rec"]
     assert len(read_report(tmp_path / "out")) == 3
+
+
+def test_kept_centres_are_those_of_one_batch_size(make_set, tmp_path, colour_model):
+    """With the GNAP head an embedding depends on its batch."""
+    face_set = open_face_set(make_set("a", [RED]))
+    stores = [CentreStore(str(tmp_path), colour_model, ((16, 16), size)) for size in (4, 8)]
+    stores[0].save(face_set, np.eye(1, 3), [])
+    np.testing.assert_array_equal(stores[0].load(face_set)[0], np.eye(1, 3))
+    assert stores[1].load(face_set) is None
 
 
 def test_get_embedding_takes_either_reader(make_set, colour_model):
