@@ -8,6 +8,7 @@ batches) and at the end, as `--ckpt` says.
 """
 
 import argparse
+import logging
 
 from src.common.arguments import (
     add_image_arguments,
@@ -16,18 +17,20 @@ from src.common.arguments import (
     add_run_arguments,
     resolve_arguments,
 )
-from src.common.errors import run_command
+from src.common.errors import InputError, run_command
 from src.common.log import appended_log, configure_logging
 from src.common.mxnet_backend import mx
 from src.image_iter import FaceImageIter
 from src.training import command, preparation, schedule
-from src.training.heads import CLASSIFICATION_LOSSES, classification_head
+from src.training.heads import CLASSIFICATION_LOSSES, check_margins, classification_head
 from src.training.metrics import AccMetric, CrossEntropyMetric, LossValueMetric
 from src.training.model import TrainingModel
 from src.training.networks import adopt_parameters, initializer
 from src.training.run import Run, make_optimizer
 
 __all__ = ["AccMetric", "LossValueMetric", "get_symbol", "main", "parse_args", "train_net"]
+
+log = logging.getLogger(__name__)
 
 
 def parse_args(argv=None):
@@ -42,6 +45,7 @@ def parse_args(argv=None):
     add_loss_arguments(parser)
     args = parser.parse_args(argv)
     command.check_flags(parser, args)
+    check_loss_flags(parser, args)
     return args
 
 
@@ -73,6 +77,61 @@ def add_loss_arguments(parser):
     add("--scale", type=float, default=0.9993, help="of 2018, without effect there too")
 
 
+def check_loss_flags(parser, args):
+    """Ends with the parser's error for margins and annealing that cannot be."""
+    try:
+        check_margins(
+            args.loss_type,
+            args.margin_s,
+            args.margin_m,
+            args.margin_a,
+            args.margin_b,
+            args.margin,
+            args.beta,
+        )
+        if args.loss_type == schedule.SPHERE_LOSS:
+            schedule.check_annealing(annealing_of(args))
+    except InputError as error:
+        parser.error(str(error))
+
+
+def annealing_of(args):
+    """SphereFace's `Annealing` as the flags say."""
+    return schedule.Annealing(args.beta, args.beta_min, args.beta_freeze, args.gamma, args.power)
+
+
+def anneal_many_classes(args):
+    """2018: SphereFace on many classes anneals later and more slowly, whatever the flags say."""
+    if args.loss_type != schedule.SPHERE_LOSS or args.num_classes <= schedule.MANY_CLASSES:
+        return
+    args.beta_freeze = schedule.MANY_CLASSES_FREEZE
+    args.gamma = schedule.MANY_CLASSES_GAMMA
+    log.info(
+        "SphereFace with more than %d classes: --beta-freeze is %d and --gamma %g, as in 2018",
+        schedule.MANY_CLASSES,
+        args.beta_freeze,
+        args.gamma,
+    )
+
+
+def make_plan(args, batches_per_epoch):
+    """The `Schedule` of a run, with the annealing that its loss has."""
+    plan = command.make_schedule(args, batches_per_epoch)
+    if args.loss_type == schedule.SPHERE_LOSS:
+        return plan._replace(annealing=annealing_of(args))
+    return plan
+
+
+def expected_loss(args):
+    """Loss to expect at first."""
+    if args.loss_type == schedule.SPHERE_LOSS:
+        return schedule.sphere_loss_at_start(
+            args.num_classes, args.emb_size, args.margin, args.beta
+        )
+    margins = (args.margin_s, args.margin_m, args.margin_a, args.margin_b)
+    return schedule.loss_at_start(args.loss_type, args.num_classes, args.emb_size, margins)
+
+
 def get_symbol(args, arg_params, aux_params):
     """(symbol, arg_params, aux_params): the network with its classifier, the rest as given.
 
@@ -95,6 +154,8 @@ def get_symbol(args, arg_params, aux_params):
         args.fc7_lr_mult,
         args.fc7_no_bias,
         args.emb_size,
+        args.margin,
+        args.beta,
     )
     return symbol, adopt_parameters(symbol, arg_params), aux_params
 
@@ -109,6 +170,7 @@ def train_net(args):
         `ctx_num`, `num_layers`, `image_h`, `image_w`, `image_channel`).
     """
     contexts, training_set = command.begin(args)
+    anneal_many_classes(args)
     data_shape = (3, *training_set.image_size)
     arg_params, aux_params = preparation.load_pretrained(args.pretrained, args.num_classes)
     symbol, arg_params, aux_params = get_symbol(args, arg_params, aux_params)
@@ -125,11 +187,9 @@ def train_net(args):
     targets = preparation.load_targets(args.data_dir, args.target, training_set.image_size)
     run = Run(TrainingModel(symbol, contexts), train_data, command.settings(args))
     run.bind(initializer(args.network), arg_params, aux_params)
-    plan = command.make_schedule(args, train_data.batches_per_epoch)
+    plan = make_plan(args, train_data.batches_per_epoch)
     command.announce(plan, train_data.num_samples(), args.batch_size)
-    margins = (args.margin_s, args.margin_m, args.margin_a, args.margin_b)
-    expected = schedule.loss_at_start(args.loss_type, args.num_classes, args.emb_size, margins)
-    command.announce_loss(expected, args.num_classes, args.loss_type)
+    command.announce_loss(expected_loss(args), args.num_classes, args.loss_type)
     run.train(
         make_optimizer(
             args.lr,

@@ -94,6 +94,23 @@ class RateLine:
             print(f"lr-batch-epoch: {rate:.12g} {progress.nbatch} {progress.epoch}")
 
 
+class BetaLine:
+    """Logs SphereFace's beta, whenever it has fallen to half of what was logged last."""
+
+    def __init__(self, schedule):
+        self.schedule = schedule
+        self.said = None
+
+    def __call__(self, progress):
+        beta = self.schedule.beta(progress.step + 1)
+        if beta is None:
+            return
+        ends = beta == self.schedule.annealing.minimum != self.said
+        if self.said is None or beta <= self.said / 2 or ends:
+            log.info("beta %.6g from batch %d on", beta, progress.step + 1)
+            self.said = beta
+
+
 class CheckpointRule:
     """Whether a verification's result is worth a checkpoint.
 

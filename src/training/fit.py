@@ -78,7 +78,7 @@ def _run_epoch(model, train_data, schedule, callbacks, progress, stop):
             return False
         progress.step += 1
         progress.nbatch += 1
-        model.step(batch, schedule.rate(progress.step))
+        model.step(batch, schedule.rate(progress.step), schedule.beta(progress.step))
         model.module.update_metric(progress.eval_metric, batch.label)
         check_finite(model, progress)
         for callback in callbacks:

@@ -1,55 +1,28 @@
 """What stands on the embedding in training: classification with a margin, or the triplet loss."""
 
+import json
 import math
 
 from src.common.errors import InputError
 from src.common.mxnet_backend import mx
 from src.symbols.symbol_utils import INPUT_SHAPE
+from src.training.margins import arc_margin, combined_margin, cosine_margin, multiplied_angle
 
-# 1, SphereFace, has its place here.
-CLASSIFICATION_LOSSES = {0: "softmax", 2: "CosineFace", 4: "ArcFace", 5: "combined margin"}
+CLASSIFICATION_LOSSES = {
+    0: "softmax",
+    1: "SphereFace",
+    2: "CosineFace",
+    4: "ArcFace",
+    5: "combined margin",
+}
+SPHERE_MARGINS = (1, 2, 3, 4)
 
-# Below the smallest 1 - cos² > 0 that float32 knows (about 6e-8): it changes no value, and keeps
-# the gradient of the root finite where the sine is 0.
-SMALLEST_SINE_SQUARED = 1e-14
+# The node that holds SphereFace's beta.
+BETA = "fc7_beta"
 
-
-def safe_sine(cosine):
-    """sqrt(1 - cos²), for any finite cosine; its gradient is 0 where the sine is."""
-    return mx.sym.sqrt(mx.sym.maximum(1.0 - cosine * cosine, SMALLEST_SINE_SQUARED))
-
-
-def safe_angle(cosine):
-    """arccos, in 0..π, for any finite cosine; its gradient is 0 at both ends and beyond."""
-    inside = mx.sym.abs(cosine) < 1.0
-    return mx.sym.where(
-        inside, mx.sym.arccos(mx.sym.where(inside, cosine, cosine * 0.0)), (cosine < 0.0) * math.pi
-    )
-
-
-def cosine_margin(cosine, margin_m):
-    """cos θ - m: CosFace (Wang et al., arXiv 1801.09414, equation 4)."""
-    return cosine - margin_m
-
-
-def arc_margin(cosine, margin_m, easy_margin=False):
-    """cos(θ + m): ArcFace (Deng et al., arXiv 1801.07698, equation 3), without an arccos.
-
-    Where θ + m passes π, cos(θ + m) would rise again; there the margin is cos θ - m·sin(π - m).
-    With `easy_margin` there is no margin for θ from 90° on.
-    """
-    shifted = cosine * math.cos(margin_m) - safe_sine(cosine) * math.sin(margin_m)
-    if easy_margin:
-        return mx.sym.where(cosine > 0.0, shifted, cosine)
-    fallback = cosine - margin_m * math.sin(math.pi - margin_m)
-    return mx.sym.where(cosine > math.cos(math.pi - margin_m), shifted, fallback)
-
-
-def combined_margin(cosine, margin_a, margin_m, margin_b):
-    """cos(a·θ + m) - b, which the ArcFace paper calls combined (equation 4)."""
-    if margin_a == 1.0 and margin_m == 0.0:
-        return cosine - margin_b
-    return mx.sym.cos(safe_angle(cosine) * margin_a + margin_m) - margin_b
+# SphereFace takes the lengths of embeddings as they are. The square of this and 512 times that are
+# float32 numbers still, and so is the square of its inverse.
+LARGEST_COMPONENT = 1e15
 
 
 def replace_target(logits, target, label, num_classes):
@@ -94,6 +67,63 @@ def cosine_logits(embedding, num_classes, weight, margin_s):
     )
 
 
+def length_of(embedding):
+    """|x| (N,) of embeddings (N, D); never 0, and its gradient is finite for any finite x."""
+    squared = mx.sym.sum(mx.sym.square(embedding), axis=1)
+    return mx.sym.sqrt(mx.sym.maximum(squared, LARGEST_COMPONENT**-2))
+
+
+def in_training(like):
+    """1 in a forward for training, 0 otherwise, in the shape of `like`: dropout tells them apart.
+
+    A module that is bound without gradients is never in training.
+    """
+    return mx.sym.Dropout(mx.sym.ones_like(like), p=0.5) != 1.0
+
+
+def sphere_logits(embedding, num_classes, weight, label, margin, beta):
+    """Loss 1: |x|·cos θ, (N, C), with the own class's margin: SphereFace (arXiv 1704.08063).
+
+    The own class's logit is (beta·|x|·cos θ + |x|·ψ(θ)) / (1 + beta), ψ being `multiplied_angle`:
+    training begins with a large beta, near the softmax. 2018: without the margin outside training.
+
+    Parameters
+    ----------
+    embedding, weight, label : Symbol
+        (N, D), (C, D), (N,); the embedding keeps its length, the class vectors are normalised.
+    margin : {1, 2, 3, 4}
+    beta : float
+        Stands in the graph as the constant `fc7_beta`; `with_beta_input` makes an input of it.
+    """
+    embedding = mx.sym.clip(embedding, -LARGEST_COMPONENT, LARGEST_COMPONENT)
+    unit_weight = mx.sym.L2Normalization(weight, mode="instance")
+    logits = mx.sym.FullyConnected(
+        embedding, unit_weight, num_hidden=num_classes, no_bias=True, name="fc7"
+    )
+    own = mx.sym.pick(logits, label, axis=1)
+    length = length_of(embedding)
+    margined = length * multiplied_angle(own / length, margin)
+    beta = mx.sym.full(shape=(1,), val=beta, name=BETA)
+    annealed = mx.sym.broadcast_div(mx.sym.broadcast_mul(own, beta) + margined, 1.0 + beta)
+    target = mx.sym.where(in_training(own), annealed, own)
+    return replace_target(logits, target, label, num_classes)
+
+
+def with_beta_input(symbol):
+    """The same graph with SphereFace's beta as an input `fc7_beta` (N,); others as they are.
+
+    So beta can change from batch to batch. As an input and not a parameter it is divided among
+    devices like the labels, has no gradient and no decay, and is in no checkpoint.
+    """
+    graph = json.loads(symbol.tojson())
+    for node in graph["nodes"]:
+        if node["name"] == BETA and node["op"] != "null":
+            node["op"] = "null"
+            node.pop("attrs", None)
+    graph["arg_nodes"] = [i for i, node in enumerate(graph["nodes"]) if node["op"] == "null"]
+    return mx.sym.load_json(json.dumps(graph))
+
+
 def margin_of(loss_type, margin_m, margin_a, margin_b, easy_margin):
     """The function from cos θ of the target class to its cosine with the margin; None for none."""
     if loss_type == 2:
@@ -105,21 +135,31 @@ def margin_of(loss_type, margin_m, margin_a, margin_b, easy_margin):
     return lambda cosine: combined_margin(cosine, margin_a, margin_m, margin_b)
 
 
-def check_margins(loss_type, margin_s, margin_m):
+def check_margins(loss_type, margin_s, margin_m, margin_a=1.0, margin_b=0.0, margin=4, beta=0.0):
     """InputError for margins outside of what the formulas hold for."""
     if loss_type not in CLASSIFICATION_LOSSES:
         raise InputError(
             f"--loss-type {loss_type}: expected one of "
             + ", ".join(f"{number} ({name})" for number, name in CLASSIFICATION_LOSSES.items())
         )
-    if loss_type == 0:
+    if loss_type == 1:
+        if margin not in SPHERE_MARGINS:
+            raise InputError(f"--margin {margin}: expected 1, 2, 3 or 4, the factor to the angle")
+        if not 0 <= beta < math.inf:
+            raise InputError(f"--beta {beta}: expected a number from 0 on, 1000 as a rule")
+    if loss_type in (0, 1):
         return
-    if not margin_s > 0:
+    if not 0 < margin_s < math.inf:
         raise InputError(f"--margin-s {margin_s}: expected a scale above 0, 64 as a rule")
     if loss_type == 4 and not 0 <= margin_m < math.pi / 2:
         raise InputError(f"--margin-m {margin_m}: expected an angle in 0..1.57, 0.5 as a rule")
-    if loss_type == 2 and margin_m < 0:
-        raise InputError(f"--margin-m {margin_m}: expected 0 or more, 0.35 as a rule")
+    if loss_type in (2, 5) and not 0 <= margin_m < math.inf:
+        usual = "0.35 as a rule" if loss_type == 2 else "an angle"
+        raise InputError(f"--margin-m {margin_m}: expected 0 or more, {usual}")
+    if loss_type == 5 and not 0 < margin_a < math.inf:
+        raise InputError(f"--margin-a {margin_a}: expected a factor above 0")
+    if loss_type == 5 and not 0 <= margin_b < math.inf:
+        raise InputError(f"--margin-b {margin_b}: expected 0 or more")
 
 
 def classification_head(
@@ -135,6 +175,8 @@ def classification_head(
     fc7_lr_mult=1.0,
     fc7_no_bias=False,
     embedding_size=None,
+    margin=4,
+    beta=1000.0,
 ):
     """Group of the embedding (no gradient) and the class probabilities, as 2018 trained.
 
@@ -149,10 +191,10 @@ def classification_head(
         (N, D).
     num_classes : int
         C.
-    loss_type : {0, 2, 4, 5}
-        0 softmax, 2 CosineFace, 4 ArcFace, 5 combined.
+    loss_type : {0, 1, 2, 4, 5}
+        0 softmax, 1 SphereFace, 2 CosineFace, 4 ArcFace, 5 combined.
     margin_s : float
-        Scale of the logits.
+        Scale of the logits, for 2, 4 and 5.
     margin_m, margin_a, margin_b : float
         The target's logit: s·(cos θ - m) for 2, s·cos(θ + m) for 4, s·(cos(a·θ + m) - b) for 5.
     easy_margin : bool
@@ -163,25 +205,30 @@ def classification_head(
         Leaves `fc7_bias` out; the margin losses never have it.
     embedding_size : int or None
         D; None asks a network's symbol for it.
+    margin, beta : int, float
+        For 1, see `sphere_logits`.
 
     Raises
     ------
     InputError
         For another loss, or a margin that its formula does not hold for.
     """
-    check_margins(loss_type, margin_s, margin_m)
+    check_margins(loss_type, margin_s, margin_m, margin_a, margin_b, margin, beta)
     label = mx.sym.var("softmax_label")
     # One vector a class; L2Normalization cannot infer its shape.
     shape = (num_classes, embedding_size or size_of(embedding))
     weight = mx.sym.var("fc7_weight", shape=shape, lr_mult=fc7_lr_mult, wd_mult=fc7_wd_mult)
     if loss_type == 0:
         logits = plain_logits(embedding, num_classes, weight, fc7_no_bias)
+    elif loss_type == 1:
+        logits = sphere_logits(embedding, num_classes, weight, label, margin, beta)
     else:
         logits = cosine_logits(embedding, num_classes, weight, margin_s)
-        margin = margin_of(loss_type, margin_m, margin_a, margin_b, easy_margin)
-        if margin is not None:
+        with_margin = margin_of(loss_type, margin_m, margin_a, margin_b, easy_margin)
+        if with_margin is not None:
             cosine = mx.sym.pick(logits, label, axis=1) / margin_s
-            logits = replace_target(logits, margin(cosine) * margin_s, label, num_classes)
+            target = with_margin(cosine) * margin_s
+            logits = replace_target(logits, target, label, num_classes)
     probabilities = mx.sym.SoftmaxOutput(logits, label, name="softmax", normalization="valid")
     return mx.sym.Group([mx.sym.BlockGrad(embedding, name="blockgrad0"), probabilities])
 

@@ -10,6 +10,7 @@ from src.common.errors import InputError, listed
 from src.common.mxnet_backend import mx
 from src.common.parameters import CLASSIFIER_PARAMETERS, compare
 from src.symbols.cpu_graph import original_parameters, rewrite_prelu
+from src.training.heads import BETA, with_beta_input
 
 log = logging.getLogger()  # 2018: its lines begin with "INFO:root:"
 
@@ -26,6 +27,7 @@ def wait_for_statistics():
 class TrainingModel:
     """A symbol with its parameters on its devices.
 
+    SphereFace's beta, a constant in the symbol, is an input of what is bound, given at each step.
     On the CPU what is bound is the rewritten graph, several times as fast; what comes out and what
     is saved are the original's symbol and parameters.
 
@@ -43,9 +45,13 @@ class TrainingModel:
 
     def __init__(self, symbol, contexts):
         self.symbol = symbol
-        on_cpu = contexts[0].device_type == "cpu"
-        bound = rewrite_prelu(symbol, for_training=True) if on_cpu else symbol
-        self.module = mx.mod.Module(bound, label_names=("softmax_label",), context=contexts)
+        bound = with_beta_input(symbol)
+        self.label_names = ["softmax_label"]
+        if BETA in bound.list_arguments():
+            self.label_names.append(BETA)
+        if contexts[0].device_type == "cpu":
+            bound = rewrite_prelu(bound, for_training=True)
+        self.module = mx.mod.Module(bound, label_names=self.label_names, context=contexts)
         self.optimizer = None
 
     def bind(self, batch_size, data_shape, initializer, arg_params=None, aux_params=None):
@@ -57,9 +63,9 @@ class TrainingModel:
             Given parameters that do not fit the symbol.
         """
         shapes = [("data", (batch_size, *data_shape))]
-        label_shapes = [("softmax_label", (batch_size,))]
+        label_shapes = [(name, (batch_size,)) for name in self.label_names]
         if arg_params:
-            self._check_given(dict(shapes + label_shapes), arg_params, aux_params)
+            self._check_given(dict(shapes + label_shapes[:1]), arg_params, aux_params)
         self.module.bind(data_shapes=shapes, label_shapes=label_shapes, for_training=True)
         self.module.init_params(
             initializer, arg_params=arg_params, aux_params=aux_params, allow_missing=True
@@ -103,9 +109,12 @@ class TrainingModel:
             warnings.filterwarnings("ignore", "Optimizer created manually outside Module")
             self.module.init_optimizer(kvstore=kvstore, optimizer=optimizer)
 
-    def step(self, batch, rate):
-        """One update from one batch at the given learning rate."""
+    def step(self, batch, rate, beta=None):
+        """One update from one batch at the given learning rate, and beta for SphereFace."""
         self.optimizer.lr = rate
+        if BETA in self.label_names:
+            labels = [*batch.label, mx.nd.full(batch.label[0].shape[:1], beta)]
+            batch = mx.io.DataBatch(batch.data, labels)
         self.module.forward_backward(batch)
         self.module.update()
 

@@ -9,7 +9,14 @@ from src.common import checkpoints
 from src.common.errors import InputError
 from src.common.mxnet_backend import mx
 from src.common.noise_sgd import NoiseSGD
-from src.training.callbacks import CheckpointRule, Milestones, RateFall, RateLine, SpeedLine
+from src.training.callbacks import (
+    BetaLine,
+    CheckpointRule,
+    Milestones,
+    RateFall,
+    RateLine,
+    SpeedLine,
+)
 from src.training.fit import Progress, fit
 from src.training.resume import (
     check_same_run,
@@ -191,6 +198,7 @@ class Run:
             RateFall(schedule),
             SpeedLine(batch_size, schedule.last_step, self.train_data.wait_seconds),
             RateLine(schedule),
+            BetaLine(schedule),
             milestones,
         ]
         try:

@@ -1,15 +1,22 @@
-"""When the learning rate falls, how long a run takes, and which loss it starts from."""
+"""How learning rate and SphereFace's beta fall, how long a run takes, and its first loss."""
 
 import math
 from typing import NamedTuple
+
+from src.common.errors import InputError
 
 # 2018: for batches of 512 images; other batch sizes see as many images between the steps.
 SOFTMAX_STEPS = (40000, 60000, 80000)
 MARGIN_STEPS = (100000, 140000, 160000)
 MARGIN_LOSSES = range(1, 8)
+SPHERE_LOSS = 1
 TRIPLET_LOSS = 12
 REFERENCE_BATCH = 512
 DROP = 0.1
+
+# 2018: with more classes than this, SphereFace takes these two in place of the flags.
+MANY_CLASSES = 20000
+MANY_CLASSES_FREEZE, MANY_CLASSES_GAMMA = 5000, 0.06
 
 
 def learning_rate_steps(text, loss_type, batch_size):
@@ -31,11 +38,43 @@ def learning_rate_steps(text, loss_type, batch_size):
     return [int(step * REFERENCE_BATCH / batch_size) for step in steps]
 
 
+class Annealing(NamedTuple):
+    """SphereFace's beta by batch: the larger, the nearer is its loss to the softmax.
+
+    The fields are the flags `--beta --beta-min --beta-freeze --gamma --power`.
+    """
+
+    start: float
+    minimum: float
+    freeze: int
+    gamma: float
+    power: float
+
+    def beta(self, step):
+        """Beta of the given batch; the first is 1.
+
+        2018: it is set after a batch, by the number of that batch, so that it is in force from the
+        next one on.
+        """
+        move = step - 1 - self.freeze
+        if move <= 0:
+            return self.start
+        return max(self.minimum, self.start * (1 + self.gamma * move) ** -self.power)
+
+
+def check_annealing(annealing):
+    """InputError for what would not make beta fall."""
+    flags = ("--beta", "--beta-min", "--beta-freeze", "--gamma", "--power")
+    for flag, value in zip(flags, annealing, strict=True):
+        if not 0 <= value < math.inf:
+            raise InputError(f"{flag} {value:g}: expected a number from 0 on")
+
+
 class Schedule(NamedTuple):
-    """Learning rate by batch, and the end of a run.
+    """Learning rate and beta by batch, and the end of a run.
 
     `batches_per_epoch` is None where epochs differ; `max_steps` 0 means no limit; `beta_freeze`
-    shifts the steps, as SphereFace's annealing does.
+    shifts the steps, whatever the loss; `annealing` is None but for SphereFace.
     """
 
     base_rate: float
@@ -44,6 +83,11 @@ class Schedule(NamedTuple):
     end_epoch: int
     max_steps: int = 0
     beta_freeze: int = 0
+    annealing: Annealing | None = None
+
+    def beta(self, step):
+        """SphereFace's beta of the given batch; None for other losses."""
+        return None if self.annealing is None else self.annealing.beta(step)
 
     def rate(self, step):
         """Learning rate of the given batch; the first is 1."""
@@ -91,7 +135,13 @@ def describe(schedule, images, batch_size):
     if len(inside) < len(falls):
         later = ", ".join(str(step) for step in falls[len(inside) :])
         rate += f" (the run ends before batch {later})"
-    return [*lines, rate]
+    lines.append(rate)
+    if schedule.annealing is not None:
+        lines.append(
+            f"SphereFace's beta {schedule.annealing.start:g}, falling to no less than "
+            f"{schedule.annealing.minimum:g} from batch {schedule.annealing.freeze + 2} on"
+        )
+    return lines
 
 
 def own_class_logit(loss_type, margin_s, margin_m, margin_a, margin_b):
@@ -121,10 +171,26 @@ def loss_at_start(loss_type, num_classes, emb_size, margins):
     """
     if loss_type == 0:
         return math.log(num_classes)
+    return loss_behind(num_classes, emb_size, margins[0], own_class_logit(loss_type, *margins))
+
+
+def sphere_loss_at_start(num_classes, emb_size, margin, beta):
+    """The same for SphereFace, whose logits |x|·cosθ have the embedding's own length.
+
+    Batch normalisation, which ends most networks here, makes that √D; after other last layers the
+    loss begins elsewhere.
+    """
+    scale = math.sqrt(emb_size)
+    # ψ(π/2) = 1 - m, see `margins.multiplied_angle`
+    return loss_behind(num_classes, emb_size, scale, scale * (1 - margin) / (1 + beta))
+
+
+def loss_behind(num_classes, emb_size, scale, own_logit):
+    """Loss where the own class has the logit `own_logit` and the others scale·cosθ, θ at random."""
     entropy = math.log(max(num_classes - 1, 1))
-    deviation = margins[0] / math.sqrt(emb_size)
+    deviation = scale / math.sqrt(emb_size)
     limit = math.sqrt(2 * entropy)
     others = deviation * limit if deviation > limit else entropy + deviation**2 / 2
-    behind = others - own_class_logit(loss_type, *margins)
+    behind = others - own_logit
     # ln(1 + exp(behind)), without overflow
     return max(behind, 0.0) + math.log1p(math.exp(-abs(behind)))

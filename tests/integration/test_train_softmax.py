@@ -48,7 +48,7 @@ def same_parameters(first, second):
     return all(np.array_equal(first[name].asnumpy(), second[name].asnumpy()) for name in first)
 
 
-@pytest.mark.parametrize("loss_type", [0, 2, 4, 5])
+@pytest.mark.parametrize("loss_type", [0, 1, 2, 4, 5])
 def test_each_loss_on_two_devices(learnable_set, tmp_path, capsys, loss_type):
     prefix = tmp_path / "new" / "model"
     train(

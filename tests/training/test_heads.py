@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from src.common.errors import InputError
 from src.common.mxnet_backend import mx
-from src.training.heads import arc_margin, classification_head, safe_angle, triplet_head
+from src.training.heads import classification_head, triplet_head
+from src.training.margins import arc_margin, safe_angle
 
 BATCH, SIZE, CLASSES, SCALE = 6, 8, 11, 64.0
 
@@ -203,8 +204,7 @@ def test_labels_beyond_float32_integers_of_the_flat_array():
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ({"loss_type": 1}, r"--loss-type 1: expected one of 0 \(softmax\), 2"),
-        ({"loss_type": 3}, "--loss-type 3"),
+        ({"loss_type": 3}, r"--loss-type 3: expected one of 0 \(softmax\), 1 \(SphereFace\)"),
         ({"loss_type": 4, "margin_m": 2.0}, "--margin-m 2.0"),
         ({"loss_type": 2, "margin_m": -0.1}, "--margin-m -0.1"),
         ({"loss_type": 4, "margin_s": 0.0}, "--margin-s 0.0"),
