@@ -9,6 +9,8 @@ from src.common.errors import InputError
 from src.common.mxnet_backend import mx
 from src.symbols import (
     fdensenet,
+    fdpn,
+    finception_resnet_v2,
     fmobilefacenet,
     fmobilenet,
     fmobilenetv2,
@@ -32,6 +34,8 @@ BUILDERS = {
     "y": fmobilefacenet.get_symbol,
     "m": build_mobilenet,
     "d": fdensenet.get_symbol,
+    "p": fdpn.get_symbol,
+    "i": finception_resnet_v2.get_symbol,
     "s": spherenet.get_symbol,
 }
 
