@@ -14,6 +14,7 @@ from src.symbols import (
     fmobilefacenet,
     fmobilenet,
     fmobilenetv2,
+    fnasnet,
     fresnet,
     spherenet,
 )
@@ -36,6 +37,7 @@ BUILDERS = {
     "d": fdensenet.get_symbol,
     "p": fdpn.get_symbol,
     "i": finception_resnet_v2.get_symbol,
+    "n": fnasnet.get_symbol,
     "s": spherenet.get_symbol,
 }
 

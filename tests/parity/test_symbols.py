@@ -230,6 +230,8 @@ def loaded_from_nodes(record):
 def random_parameters(record, seed=5):
     """Arrays for every input: weights that keep the signal's size, statistics near those of it."""
     rng = np.random.default_rng(seed)  # float32, three times as fast as RandomState
+    # Where the signal would die of many ReLUs, it is kept up.
+    gain = 1.25 if re.match("m2|n|d", record["network"]) else 1.0
     arrays = {}
     for name, shape in record["arguments"] + record["auxiliary"]:
         if name == "data":
@@ -237,7 +239,7 @@ def random_parameters(record, seed=5):
         elif name == "softmax_label":
             value = rng.integers(0, CLASSES, shape)
         elif name.endswith("_weight"):
-            value = rng.standard_normal(shape, np.float32) / np.sqrt(np.prod(shape[1:]))
+            value = rng.standard_normal(shape, np.float32) * gain / np.sqrt(np.prod(shape[1:]))
         elif name.endswith(("_gamma", "_var")):
             value = rng.uniform(0.5, 1.0, shape)
         else:
@@ -284,7 +286,7 @@ def test_function_is_that_of_2018(built, name):
     expected = forward(loaded_from_nodes(record), arrays)
     # Two photos give two embeddings: the signal did not die on its way.
     embeddings = expected[record["outputs"].index("blockgrad0_output")]
-    assert np.abs(embeddings[0] - embeddings[1]).max() > 1e-3 * np.abs(embeddings).max()
+    assert np.abs(embeddings[0] - embeddings[1]).max() > 0.01 * np.abs(embeddings).max()
     got = forward(build(record), arrays)
     for output, wanted, value in zip(record["outputs"], expected, got, strict=True):
         np.testing.assert_allclose(
