@@ -88,6 +88,11 @@ def add_run_arguments(parser, ckpt):
 def add_network_arguments(parser):
     """The network and its variants."""
     parser.add_argument("--network", default="r50", help="letter and depth: r50, y1, …")
+    add_version_arguments(parser)
+
+
+def add_version_arguments(parser):
+    """The variants of a network."""
     parser.add_argument("--version-se", type=int, default=0, help="squeeze and excitation: 0 or 1")
     parser.add_argument("--version-input", type=int, default=1, help="stem: 0 large, 1 for 112×112")
     parser.add_argument(
