@@ -16,6 +16,7 @@ from src.symbols import (
     fmobilenetv2,
     fnasnet,
     fresnet,
+    fxception,
     spherenet,
 )
 from src.symbols.symbol_utils import INPUT_SHAPE
@@ -37,6 +38,7 @@ BUILDERS = {
     "d": fdensenet.get_symbol,
     "p": fdpn.get_symbol,
     "i": finception_resnet_v2.get_symbol,
+    "x": fxception.get_symbol,
     "n": fnasnet.get_symbol,
     "s": spherenet.get_symbol,
 }
