@@ -87,12 +87,13 @@ def build_embedding(
     Parameters
     ----------
     network : str
-        A letter and a number: r50, y1.
+        A letter and a number: r50, m1, d121.
     embedding_size : int
     version_se, version_input, version_output, version_unit, version_act
         The flags `--version-*`; a network ignores those that it does not have.
     bn_mom : float
-        Momentum of every batch normalisation.
+        Momentum of the batch normalisations. 2018: --bn-mom reached the networks y alone, the
+        others had its default; the cells of the networks n have another one, which stays.
 
     Raises
     ------
