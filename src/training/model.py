@@ -9,6 +9,7 @@ from src.common import checkpoints
 from src.common.errors import InputError, listed
 from src.common.mxnet_backend import mx
 from src.common.parameters import CLASSIFIER_PARAMETERS, compare
+from src.symbols.channel_groups import group_channels
 from src.symbols.cpu_graph import original_parameters, rewrite_prelu
 from src.training.heads import BETA, with_beta_input
 
@@ -45,7 +46,7 @@ class TrainingModel:
 
     def __init__(self, symbol, contexts):
         self.symbol = symbol
-        bound = with_beta_input(symbol)
+        bound = group_channels(with_beta_input(symbol))
         self.label_names = ["softmax_label"]
         if BETA in bound.list_arguments():
             self.label_names.append(BETA)
@@ -76,8 +77,8 @@ class TrainingModel:
         if 2 * len(found.missing) > found.needed:
             raise InputError(
                 f"{len(found.missing)} of the network's {found.needed} arrays are not in the "
-                f"checkpoint: {listed(found.missing)}; do --network and --version-* say what it "
-                "was trained with?"
+                "checkpoint: do --network and --version-* say what it was trained with? "
+                f"Missing are {listed(found.missing)}"
             )
         if found.wrong:
             raise InputError(
@@ -95,8 +96,7 @@ class TrainingModel:
             expected = set(found.surplus) <= set(CLASSIFIER_PARAMETERS)
             log.log(
                 logging.INFO if expected else logging.WARNING,
-                "%d arrays of the checkpoint are not used: %s",
-                len(found.surplus),
+                "the network does not use these arrays of the checkpoint: %s",
                 listed(found.surplus),
             )
 

@@ -1,7 +1,11 @@
-"""Checkpoints: their names on the command line, files, damage, cutting and binding."""
+"""Checkpoints: files, damage, whose numbers they are, cutting and binding."""
 
 import logging
 import os
+import signal
+import subprocess
+import sys
+import textwrap
 
 import numpy as np
 import pytest
@@ -49,46 +53,6 @@ def prefix(tmp_path):
     return prefix
 
 
-def test_parse_model(prefix):
-    assert checkpoints.parse_model(f"{prefix},2") == (prefix, [2])
-    assert checkpoints.parse_model(f"{prefix},10|2") == (prefix, [10, 2])
-    assert checkpoints.parse_model(prefix) == (prefix, [10000, 10, 2])
-    assert checkpoints.parse_model(f"{prefix}-b") == (f"{prefix}-b", [7])
-
-
-def test_a_prefix_may_hold_a_comma(tmp_path):
-    prefix = str(tmp_path / "a,b")
-    checkpoints.save(prefix, 1, tiny_symbol(), *tiny_parameters())
-    assert checkpoints.parse_model(prefix) == (prefix, [1])
-    assert checkpoints.parse_model(f"{prefix},1") == (prefix, [1])
-
-
-def test_a_prefix_in_the_working_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    checkpoints.save("model", 1, tiny_symbol(), *tiny_parameters())
-    assert checkpoints.parse_model("model") == ("model", [1])
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "model-0001.params",
-        "model-symbol.json",
-    ]
-
-
-@pytest.mark.parametrize("text", ["", "model,", "model,one", "model,1,x", "model,-1", ",1|"])
-def test_what_is_no_model(text):
-    with pytest.raises(InputError, match=r"prefix,1\|2\|3"):
-        checkpoints.parse_model(text)
-
-
-def test_a_missing_model_names_what_is_there(prefix):
-    with pytest.raises(InputError, match=r"no .*y1-0003.params, .*y1-0004.params; .*y1,2") as error:
-        checkpoints.parse_model(f"{prefix},2|3|4")
-    assert "y1-b,7" in str(error.value)
-    with pytest.raises(InputError, match=r"no checkpoint .*y2-<epoch>.params; .*y1,10000"):
-        checkpoints.parse_model(f"{prefix[:-1]}2")
-    with pytest.raises(InputError, match=r"no folder .*elsewhere"):
-        checkpoints.parse_model(f"{prefix}/elsewhere/model,1")
-
-
 def test_a_missing_graph_is_named(prefix):
     os.remove(checkpoints.symbol_path(prefix))
     with pytest.raises(InputError, match=r"no .*y1-symbol.json, the graph that belongs to"):
@@ -114,16 +78,65 @@ def test_load_reads_what_mxnet_saves(tmp_path):
     assert set(aux_params) == {"fc1_moving_mean", "fc1_moving_var"}
 
 
-def test_a_failing_save_leaves_no_file(tmp_path, monkeypatch):
+def test_a_failing_save_leaves_what_was_there(tmp_path, monkeypatch):
+    prefix = str(tmp_path / "model")
+
     def fail(path, arrays):
         with open(path, "wb") as file:
             file.write(b"half")
         raise OSError("disk full")
 
+    with monkeypatch.context() as patched:
+        patched.setattr(mx.nd, "save", fail)
+        with pytest.raises(OSError, match="disk full"):
+            checkpoints.save(prefix, 1, tiny_symbol(), *tiny_parameters())
+        assert not list(tmp_path.iterdir())
+    checkpoints.save(prefix, 1, tiny_symbol(), *tiny_parameters())
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     monkeypatch.setattr(mx.nd, "save", fail)
-    with pytest.raises(OSError, match="disk full"):
-        checkpoints.save(str(tmp_path / "model"), 1, tiny_symbol(), *tiny_parameters())
-    assert not list(tmp_path.iterdir())
+    with pytest.raises(OSError, match="disk full"):  # another network under the same prefix
+        checkpoints.save(prefix, 1, tiny_symbol(5), *tiny_parameters(5))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_numbers_never_appear_before_their_graph(tmp_path, monkeypatch):
+    prefix = str(tmp_path / "model")
+    appeared = []
+    rename = os.replace
+    monkeypatch.setattr(
+        os, "replace", lambda old, new: (appeared.append(os.path.basename(new)), rename(old, new))
+    )
+    checkpoints.save(prefix, 1, tiny_symbol(), *tiny_parameters())
+    checkpoints.save(prefix, 2, tiny_symbol(), *tiny_parameters())  # the same graph stays
+    assert appeared == ["model-symbol.json", "model-0001.params", "model-0002.params"]
+
+
+@pytest.mark.parametrize("killed_in", ["mx.nd.save", "os.replace", "os.fsync"])
+def test_a_killed_save_leaves_the_checkpoint_before(tmp_path, killed_in):
+    prefix = str(tmp_path / "model")
+    checkpoints.save(prefix, 1, tiny_symbol(), *tiny_parameters())
+    program = f"""
+        import os, signal
+        from src.common import checkpoints
+        from src.common.mxnet_backend import mx
+        symbol, arg_params, aux_params = checkpoints.load({prefix!r}, 1)
+        larger = {{name: array * 2 for name, array in arg_params.items()}}
+        def die(*arguments):
+            if isinstance(arguments[0], str):
+                with open(arguments[0], "ab") as file:
+                    file.write(b"half")
+            os.kill(os.getpid(), signal.SIGKILL)
+        {killed_in} = die
+        checkpoints.save({prefix!r}, 1, symbol, larger, aux_params)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], stderr=subprocess.PIPE)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    _, arg_params, _ = checkpoints.load(prefix, 1)
+    expected, _ = tiny_parameters()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(arg_params[name].asnumpy(), array.asnumpy())
+    checkpoints.save(prefix, 1, tiny_symbol(), *tiny_parameters(seed=5))  # and the next run goes on
+    assert checkpoints.load(prefix, 1)[1]["fc7_bias"] is not None
 
 
 @pytest.mark.parametrize("damage", [b"", b"not arrays at all", None])
@@ -143,6 +156,39 @@ def test_damaged_graph(prefix, text):
         file.write(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(InputError, match=r"y1-symbol.json is no MXNet graph"):
         checkpoints.load(prefix, 2)
+
+
+@pytest.mark.parametrize(
+    "rename",
+    [
+        lambda kind, name: name,
+        lambda kind, name: f"{kind}:module.{name}",
+        lambda kind, name: f"module.{name}",
+        lambda kind, name: f"module.{kind}:{name}",
+        lambda kind, name: f"{kind}:model/backbone/{name}",
+        lambda kind, name: f"arg:{name}",  # also the moving means
+    ],
+)
+def test_names_that_other_programs_give(prefix, rename, caplog):
+    arg_params, aux_params = tiny_parameters(seed=1)
+    arrays = {rename("arg", name): array for name, array in arg_params.items()}
+    arrays |= {rename("aux", name): array for name, array in aux_params.items()}
+    mx.nd.save(checkpoints.params_path(prefix, 2), arrays)
+    _, *loaded = checkpoints.load(prefix, 2)
+    for read, expected in zip(loaded, (arg_params, aux_params), strict=True):
+        assert read.keys() == expected.keys()
+        for name in expected:
+            np.testing.assert_array_equal(read[name].asnumpy(), expected[name].asnumpy())
+    assert "does not use" not in caplog.text
+
+
+def test_arrays_that_the_graph_does_not_have_are_listed(prefix, caplog):
+    arg_params, aux_params = tiny_parameters()
+    extra = {"conv9_weight": mx.nd.ones(2), "conv9_bias": mx.nd.ones(2)}
+    checkpoints.save(prefix, 2, tiny_symbol(), arg_params | extra, aux_params)
+    _, loaded, _ = checkpoints.load(prefix, 2)
+    assert set(loaded) == set(arg_params) | set(extra)
+    assert "holds arrays that its graph does not use: conv9_weight, conv9_bias" in caplog.text
 
 
 def test_numbers_of_gluon_are_told(prefix):
@@ -233,5 +279,5 @@ def test_other_class_count_drops_fc7(caplog):
     assert not caplog.text
     kept = checkpoints.drop_other_class_count(arg_params, 5)
     assert set(arg_params) - set(kept) == {"fc7_weight", "fc7_bias"}
-    assert "trained on 3 classes, this data set has 5" in caplog.text
+    assert "trained on 3 classes, this data set has 5: its fc7_weight and fc7_bias" in caplog.text
     assert checkpoints.drop_other_class_count(kept, 5) == kept
