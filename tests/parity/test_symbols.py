@@ -132,6 +132,7 @@ def test_what_2018_could_not_bind_or_build_is_refused(symbols):
             build(record)
 
 
+@functools.cache
 def value_of(text):
     try:
         return ast.literal_eval(text)
