@@ -18,6 +18,7 @@ from src.common.arguments import add_version_arguments, positive_int, resolve_ar
 from src.common.checkpoint_names import parse_one_model, symbol_path
 from src.common.checkpoints import cut_at_embedding, load
 from src.common.errors import InputError, run_command
+from src.common.face_preprocess import parse_image_size
 from src.common.log import configure_logging
 from src.symbols.picture import check_format, draw, save
 from src.symbols.summary import merge_layers, read_layers, total
@@ -41,14 +42,6 @@ NETWORKS = (
     *((f"s{depth}", "") for depth in (20, 36, 64)),
 )
 _SHOWN_OPERATORS = 3
-
-
-def image_size(text):
-    """(height, width) of '112,112'; for `type=`."""
-    match = re.fullmatch(r"(\d+)\s*,\s*(\d+)", text.strip())
-    if not match or not int(match[1]) * int(match[2]):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected height,width as in 112,112")
-    return int(match[1]), int(match[2])
 
 
 def depth_number(text):
@@ -173,21 +166,22 @@ def draw_network(name, rows, path):
 
 def summarize(args):
     """Prints what the flags ask for."""
+    size = parse_image_size(args.image_size)
     if args.all:
         listed = (
             (f"{name} {output}".strip(), build_network(name, args, output))
             for name, output in NETWORKS
         )
-        return print_networks(listed, args.image_size)
+        return print_networks(listed, size)
     if len(args.names) > 1:
         listed = ((name, embedding_symbol(name, args)) for name in args.names)
-        return print_networks(listed, args.image_size)
+        return print_networks(listed, size)
     if args.picture:
         check_format(args.picture)
     (name,) = args.names
-    layers = read_layers(embedding_symbol(name, args), args.image_size)
+    layers = read_layers(embedding_symbol(name, args), size)
     rows = merge_layers(layers, args.depth)
-    print_layers(layers, rows, args.image_size)
+    print_layers(layers, rows, size)
     if args.picture:
         draw_network(name, rows, args.picture)
     return None
@@ -209,9 +203,7 @@ def parse_args(argv=None):
     add_version_arguments(parser)
     # None: what is usual for the network.
     parser.set_defaults(version_output=None, emb_size=None)
-    parser.add_argument(
-        "--image-size", type=image_size, default=(112, 112), help="height,width of a photo"
-    )
+    parser.add_argument("--image-size", default="112,112", help="height,width of a photo")
     parser.add_argument(
         "--depth",
         type=depth_number,

@@ -191,7 +191,8 @@ def _merge(layers, names):
         Layer(
             name=name,
             operators=sum((layer.operators for layer in members), Counter()),
-            shape=members[-1].shape,
+            # A split at the end belongs to what comes next: Xception has one a channel.
+            shape=([m for m in members if "SliceChannel" not in m.operators] or members)[-1].shape,
             parameters=sum(layer.parameters for layer in members),
             auxiliary=sum(layer.auxiliary for layer in members),
             multiply_adds=sum(layer.multiply_adds for layer in members),
