@@ -290,6 +290,9 @@ def test_function_is_that_of_2018(built, name):
     assert np.abs(embeddings[0] - embeddings[1]).max() > 0.01 * np.abs(embeddings).max()
     got = forward(build(record), arrays)
     for output, wanted, value in zip(record["outputs"], expected, got, strict=True):
+        if output == "softmax_output" and record["loss_type"] != 0:
+            # With a margin the own class is so improbable that only its logarithm tells.
+            wanted, value = np.log(wanted), np.log(value)
         np.testing.assert_allclose(
             value, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max(), err_msg=output
         )
