@@ -49,18 +49,34 @@ def save(prefix, epoch, symbol, arg_params, aux_params):
     checkpoints before it as they are. The graph takes its name when the numbers are written, and
     the numbers take theirs last, so that no numbers are without their graph. A graph that is
     there already is left alone.
+
+    Raises
+    ------
+    OSError
+        What was written is not whole, as on a full disk.
     """
     prefix = os.fspath(prefix)
     arrays = {f"arg:{name}": array for name, array in arg_params.items()}
     arrays.update({f"aux:{name}": array for name, array in aux_params.items()})
     path = params_path(prefix, epoch)
     with whole_file(path) as numbers:
-        mx.nd.save(
+        _write_arrays(
             numbers.name, {name: array.as_in_context(mx.cpu()) for name, array in arrays.items()}
         )
         os.fsync(numbers.fileno())  # else a power failure may leave an empty file of that name
         _write_graph(symbol_path(prefix), symbol.tojson())
     return path
+
+
+def _write_arrays(path, arrays):
+    try:
+        mx.nd.save(path, arrays)
+        # MXNet does not notice that its last few kB did not fit on the disk.
+        whole = set(mx.nd.load(path)) == set(arrays)
+    except mx.MXNetError:
+        whole = False
+    if not whole:
+        raise OSError(f"{path} cannot be written whole: is the disk full?")
 
 
 def _write_graph(path, text):

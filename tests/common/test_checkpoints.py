@@ -139,6 +139,30 @@ def test_a_killed_save_leaves_the_checkpoint_before(tmp_path, killed_in):
     assert checkpoints.load(prefix, 1)[1]["fc7_bias"] is not None
 
 
+@pytest.mark.parametrize("missing", [1, 100, 4000])
+def test_a_disk_that_is_full_is_noticed_at_any_byte(tmp_path, missing):
+    """MXNet itself tells of it only where more than its last buffer is missing."""
+    prefix = str(tmp_path / "model")
+    path = checkpoints.save(prefix, 1, tiny_symbol(), *tiny_parameters())
+    size = os.path.getsize(path)
+    program = f"""
+        import resource, signal
+        from src.common import checkpoints
+        checkpoint = checkpoints.load({prefix!r}, 1)
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, ({size - missing}, {size - missing}))
+        try:
+            checkpoints.save({prefix!r}, 2, *checkpoint)
+        except OSError as error:
+            print(error)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True
+    )
+    assert "cannot be written whole: is the disk full?" in done.stdout, done.stderr
+    assert sorted(os.listdir(tmp_path)) == ["model-0001.params", "model-symbol.json"]
+
+
 @pytest.mark.parametrize("damage", [b"", b"not arrays at all", None])
 def test_damaged_numbers(prefix, damage):
     path = checkpoints.params_path(prefix, 2)
