@@ -9,16 +9,19 @@ import pytest
 
 # commands → training → eval, iterators, align, data → common, symbols
 LEVELS = {
+    "src.symbols.__main__": 3,
     "src.common": 0,
     "src.symbols": 0,
     "src.align": 1,
     "src.data": 1,
     "src.eval": 1,
+    "src.onnx_model": 1,
     "src.image_iter": 1,
     "src.triplet_image_iter": 1,
     "src.training": 2,
     "src.train_softmax": 3,
     "src.train_triplet": 3,
+    "src.export": 3,
 }
 
 
