@@ -16,6 +16,9 @@ CUDA_LIBRARIES = [
     "nvidia-nvtx-cu11",
 ]
 
+# Writing ONNX files and comparing them with MXNet (src.export); both bear NumPy below 2.
+ONNX = ["onnx>=1.16,<2", "onnxruntime>=1.17,<2"]
+
 setup(
     name="insightface-mxnet-port",
     version="1.0.0",
@@ -41,6 +44,7 @@ setup(
     extras_require={
         "cpu": ["mxnet==1.9.1"],
         "cu112": ["mxnet-cu112==1.9.1", *CUDA_LIBRARIES],
-        "dev": ["pytest>=8", "pytest-timeout", "hypothesis", "ruff>=0.6"],
+        "onnx": ONNX,
+        "dev": ["pytest>=8", "pytest-timeout", "hypothesis", "ruff>=0.6", *ONNX],
     },
 )

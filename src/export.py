@@ -60,7 +60,7 @@ def load_embedding(prefix, epoch, image_size):
     return symbol, arg_params, aux_params
 
 
-def warn_of_batch_means(layers, batch_size, similarity):
+def warn_of_batch_means(layers, batch_size, change, similarity):
     """Says that an embedding depends on the batch, and how much.
 
     Parameters
@@ -69,8 +69,8 @@ def warn_of_batch_means(layers, batch_size, similarity):
         Whose results are one for the batch.
     batch_size : int
         0: open.
-    similarity : float
-        The least cosine similarity of a face's embeddings in two batches.
+    change, similarity : float
+        What `comparison.effect_of_companions` found.
     """
     where = f"layer {' and '.join(layers)} takes one value for the whole batch (GNAP does)"
     if batch_size == 1:
@@ -82,9 +82,10 @@ def warn_of_batch_means(layers, batch_size, similarity):
     else:
         log.warning(
             "%s: an embedding depends on the other faces of its batch, in this file as in MXNet "
-            "(random faces: the same face in two batches has a cosine similarity down to %.4f); "
+            "(random faces: by up to %.1e of its largest element, cosine similarity down to %.6f); "
             "give it one face at a time, or export with --batch-size 1",
             where,
+            change,
             similarity,
         )
 
@@ -133,8 +134,8 @@ def export(model, output, batch_size=0, image_size=(112, 112)):
                 f"{LARGEST_DIFFERENCE:g}"
             )
     if batch_wide:
-        similarity = comparison.similarity_across_batches(session, image_size, batch_size)
-        warn_of_batch_means(batch_wide, batch_size, similarity)
+        effect = comparison.effect_of_companions(session, image_size, batch_size)
+        warn_of_batch_means(batch_wide, batch_size, *effect)
     print(f"{output}: {conversion.describe(converted)}")
     return difference
 

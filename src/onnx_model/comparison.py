@@ -105,20 +105,26 @@ def difference_from_mxnet(session, symbol, arg_params, aux_params, image_size, b
     return Difference(absolute, largest)
 
 
-def similarity_across_batches(session, image_size, batch_size=0):
-    """The least cosine similarity between a face's embeddings in one batch and in another.
+def effect_of_companions(session, image_size, batch_size=0):
+    """(part of the largest element, cosine similarity): how much a batch changes an embedding.
 
-    1 where an embedding depends on its face alone. Each face of the first batch is put into a batch
-    with others.
+    The most, on random faces, between a face with others and a face with copies of itself: (0, 1)
+    where an embedding depends on its face alone.
+
+    Parameters
+    ----------
+    session : onnxruntime.InferenceSession
+    image_size : (int, int)
+        Height and width.
+    batch_size : int
+        0 takes the largest that is tried.
     """
     size = batch_size or max(BATCH_SIZES)
-    faces = random_faces(2 * size, image_size)
-    similarities = []
-    before = run_session(session, faces[:size])
-    for place in range(size):
-        others = faces[size:].copy()
-        others[place] = faces[place]
-        after = run_session(session, others)[place]
-        lengths = np.linalg.norm(before[place]) * np.linalg.norm(after)
-        similarities.append(float(before[place] @ after / lengths))
-    return min(similarities)
+    faces = random_faces(size, image_size)
+    with_others = run_session(session, faces)
+    alone = np.stack(
+        [run_session(session, np.repeat(face[None], size, axis=0))[0] for face in faces]
+    )
+    change = np.abs(with_others - alone).max() / np.abs(alone).max()
+    lengths = np.linalg.norm(with_others, axis=1) * np.linalg.norm(alone, axis=1)
+    return float(change), float(np.min(np.sum(with_others * alone, axis=1) / lengths))

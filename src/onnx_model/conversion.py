@@ -67,7 +67,7 @@ class GraphWriter:
 
     def stand_for(self, name, source):
         """From here on the tensor `name` is another word for `source`."""
-        self._stands_for[name] = source
+        self._stands_for[name] = self._stands_for.get(source, source)
 
     def source(self, name):
         """The tensor that a name means; a parameter is put into the file."""

@@ -132,7 +132,7 @@ def _rows_beyond(layer, kernel, stride, pad):
     for length, k, s, p in zip(layer.shapes[0][2:], kernel, stride, pad, strict=True):
         windows = 1 + math.ceil((length + 2 * p - k) / s)
         beyond.append(max(0, (windows - 1) * s + k - length - 2 * p))
-    if any(b >= k for b, k in zip(beyond, kernel, strict=True)):
+    if any(p + b >= k for p, b, k in zip(pad, beyond, kernel, strict=True)):
         layer.refuse(f"a window of {kernel} in steps of {stride} lies beyond the map")
     return beyond
 
