@@ -48,7 +48,10 @@ def add_run_arguments(parser, ckpt):
         "--prefix", default="../model/model", help="checkpoints: PREFIX-0001.params"
     )
     parser.add_argument(
-        "--pretrained", default="", help="start from a checkpoint: prefix,epoch", metavar="MODEL"
+        "--pretrained",
+        default="",
+        help="start from a checkpoint: prefix,epoch, or prefix for the newest",
+        metavar="MODEL",
     )
     parser.add_argument(
         "--ckpt",

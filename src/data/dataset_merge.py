@@ -208,7 +208,9 @@ def parse_args(argv=None):
     parser.add_argument("--exclude", default="", help="data set folder, or verification set .bin")
     parser.add_argument("--output", default="", help="folder for the merged set and the report")
     parser.add_argument(
-        "--model", default="../model/softmax,50", help="prefix,epoch; '' needs --param1 0"
+        "--model",
+        default="../model/softmax,50",
+        help="prefix,epoch; prefix: the newest; '' needs --param1 0",
     )
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument(

@@ -1,11 +1,13 @@
 """Merging: who stays, who goes and why, on sets whose people are colours."""
 
+import logging
 import os
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from src.common import checkpoints
 from src.common.errors import InputError
 from src.common.face_image import load_property, write_property
 from src.common.face_records import FaceRecordWriter, open_face_records
@@ -109,9 +111,18 @@ def test_excluded_people_go(make_set, make_picture, tmp_path, colour_model, caps
     assert "exclude 2" in capsys.readouterr().out
 
 
-def test_a_model_may_be_named_by_its_prefix_alone(make_set, tmp_path, colour_model):
+def test_of_a_model_named_by_its_prefix_alone_the_newest_is_taken(
+    make_set, tmp_path, colour_model, caplog
+):
+    prefix = colour_model.partition(",")[0]
+    symbol, arg_params, aux_params = checkpoints.load(prefix, 0)
+    checkpoints.save(prefix, 3, symbol, arg_params, aux_params)
+    blind = {name: array * 0 + 1 for name, array in arg_params.items()}
+    checkpoints.save(prefix, 0, symbol, blind, aux_params)
+    caplog.set_level(logging.INFO)
     sets = [make_set("a", [RED]), make_set("b", [NEARLY_RED, BLUE])]
-    merge(sets, tmp_path / "out", "--model", colour_model.partition(",")[0])
+    merge(sets, tmp_path / "out", "--model", prefix)
+    assert f"the newest checkpoint is taken, {prefix},3" in caplog.text
     assert [row["result"] for row in read_report(tmp_path / "out")] == ["kept", "duplicate", "kept"]
 
 
