@@ -17,19 +17,29 @@ CLASSIFICATION_LOSSES = {
 }
 SPHERE_MARGINS = (1, 2, 3, 4)
 
-# The node that holds SphereFace's beta.
+# The nodes that hold SphereFace's beta, and what the margin adds to the own class's logit.
 BETA = "fc7_beta"
+DIFFERENCE = "fc7_difference"
 
 # SphereFace takes the lengths of embeddings as they are. The square of this and 512 times that are
 # float32 numbers still, and so is the square of its inverse.
 LARGEST_COMPONENT = 1e15
 
 
-def replace_target(logits, target, label, num_classes):
-    """`logits` (N, C) with each row's entry at `label` replaced by `target` (N,).
+def shift_target(logits, target, label, num_classes):
+    """`logits` (N, C) with each row's entry at `label` moved to `target` (N,).
 
-    One copy of (N, C) going forward and one going back; a one-hot mask would make three of each.
+    Written as in 2018, by a one-hot mask, so that MXNet of then reads the graph. What is trained is
+    `trained_form`.
     """
+    own = mx.sym.pick(logits, label, axis=1)
+    difference = mx.sym.elemwise_sub(target, own, name=DIFFERENCE)
+    mask = mx.sym.one_hot(label, depth=num_classes, on_value=1.0, off_value=0.0)
+    return logits + mx.sym.broadcast_mul(mask, mx.sym.expand_dims(difference, axis=1))
+
+
+def replace_target(logits, target, label, num_classes):
+    """The same without a mask: one array of (N, C) forward, two backward."""
     # index_copy hands garbage back to its index, and does not check it.
     label = mx.sym.clip(mx.sym.BlockGrad(label), 0, num_classes - 1)
     column = mx.sym.cast(label, dtype="int64")
@@ -93,7 +103,7 @@ def sphere_logits(embedding, num_classes, weight, label, margin, beta):
         (N, D), (C, D), (N,); the embedding keeps its length, the class vectors are normalised.
     margin : {1, 2, 3, 4}
     beta : float
-        Stands in the graph as the constant `fc7_beta`; `with_beta_input` makes an input of it.
+        Stands in the graph as the constant `fc7_beta`; `trained_form` makes an input of it.
     """
     embedding = mx.sym.clip(embedding, -LARGEST_COMPONENT, LARGEST_COMPONENT)
     unit_weight = mx.sym.L2Normalization(weight, mode="instance")
@@ -106,15 +116,34 @@ def sphere_logits(embedding, num_classes, weight, label, margin, beta):
     beta = mx.sym.full(shape=(1,), val=beta, name=BETA)
     annealed = mx.sym.broadcast_div(mx.sym.broadcast_mul(own, beta) + margined, 1.0 + beta)
     target = mx.sym.where(in_training(own), annealed, own)
-    return replace_target(logits, target, label, num_classes)
+    return shift_target(logits, target, label, num_classes)
+
+
+def probabilities_of(logits, label):
+    """Softmax (N, C); the gradient is that of the batch's mean cross entropy."""
+    return mx.sym.SoftmaxOutput(logits, label, name="softmax", normalization="valid")
+
+
+def trained_form(symbol):
+    """The function and gradient of a classification head's graph, in the form to be bound.
+
+    The margin takes fewer arrays of (N, C), see `replace_target`, and SphereFace's beta is an input
+    `fc7_beta` (N,), so that it can change from batch to batch: as an input and not a parameter it
+    is divided among devices like the labels, has no gradient and no decay, and is in no checkpoint.
+    Other graphs come back as they are.
+    """
+    nodes = symbol.get_internals()
+    if f"{DIFFERENCE}_output" not in nodes.list_outputs():
+        return symbol
+    logits, label = nodes["fc7_output"], nodes["softmax_label"]
+    target = mx.sym.pick(logits, label, axis=1) + nodes[f"{DIFFERENCE}_output"]
+    num_classes = int(symbol.attr_dict()["fc7"]["num_hidden"])
+    logits = replace_target(logits, target, label, num_classes)
+    return with_beta_input(mx.sym.Group([symbol[0], probabilities_of(logits, label)]))
 
 
 def with_beta_input(symbol):
-    """The same graph with SphereFace's beta as an input `fc7_beta` (N,); others as they are.
-
-    So beta can change from batch to batch. As an input and not a parameter it is divided among
-    devices like the labels, has no gradient and no decay, and is in no checkpoint.
-    """
+    """The same graph with an input in place of the constant `fc7_beta`."""
     graph = json.loads(symbol.tojson())
     for node in graph["nodes"]:
         if node["name"] == BETA and node["op"] != "null":
@@ -228,9 +257,9 @@ def classification_head(
         if with_margin is not None:
             cosine = mx.sym.pick(logits, label, axis=1) / margin_s
             target = with_margin(cosine) * margin_s
-            logits = replace_target(logits, target, label, num_classes)
-    probabilities = mx.sym.SoftmaxOutput(logits, label, name="softmax", normalization="valid")
-    return mx.sym.Group([mx.sym.BlockGrad(embedding, name="blockgrad0"), probabilities])
+            logits = shift_target(logits, target, label, num_classes)
+    features = mx.sym.BlockGrad(embedding, name="blockgrad0")
+    return mx.sym.Group([features, probabilities_of(logits, label)])
 
 
 def triplet_head(embedding, alpha):

@@ -11,7 +11,9 @@ SMALLEST_SINE_SQUARED = 1e-14
 
 def safe_sine(cosine):
     """sqrt(1 - cos²), for any finite cosine; its gradient is 0 where the sine is."""
-    return mx.sym.sqrt(mx.sym.maximum(1.0 - cosine * cosine, SMALLEST_SINE_SQUARED))
+    # Near 0 and π both factors are exact, which 1 - cos² is not.
+    squared = (1.0 - cosine) * (1.0 + cosine)
+    return mx.sym.sqrt(mx.sym.maximum(squared, SMALLEST_SINE_SQUARED))
 
 
 def safe_angle(cosine):

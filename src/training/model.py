@@ -11,7 +11,7 @@ from src.common.mxnet_backend import mx
 from src.common.parameters import CLASSIFIER_PARAMETERS, compare
 from src.symbols.channel_groups import group_channels
 from src.symbols.cpu_graph import original_parameters, rewrite_prelu
-from src.training.heads import BETA, with_beta_input
+from src.training.heads import BETA, trained_form
 
 log = logging.getLogger()  # 2018: its lines begin with "INFO:root:"
 
@@ -28,9 +28,9 @@ def wait_for_statistics():
 class TrainingModel:
     """A symbol with its parameters on its devices.
 
-    SphereFace's beta, a constant in the symbol, is an input of what is bound, given at each step.
-    On the CPU what is bound is the rewritten graph, several times as fast; what comes out and what
-    is saved are the original's symbol and parameters.
+    What is bound is `heads.trained_form` of the symbol, in which SphereFace's beta is an input that
+    is given at each step; on the CPU it is rewritten as well, several times as fast. What comes out
+    and what is saved are the original's symbol and parameters.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class TrainingModel:
 
     def __init__(self, symbol, contexts):
         self.symbol = symbol
-        bound = group_channels(with_beta_input(symbol))
+        bound = group_channels(trained_form(symbol))
         self.label_names = ["softmax_label"]
         if BETA in bound.list_arguments():
             self.label_names.append(BETA)

@@ -1,5 +1,8 @@
 """Heads: forward and gradient against the papers' formulas in float64."""
 
+import json
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,8 +10,7 @@ from hypothesis import strategies as st
 
 from src.common.errors import InputError
 from src.common.mxnet_backend import mx
-from src.training.heads import classification_head, triplet_head
-from src.training.margins import arc_margin, safe_angle
+from src.training.heads import BETA, classification_head, trained_form, triplet_head
 
 BATCH, SIZE, CLASSES, SCALE = 6, 8, 11, 64.0
 
@@ -23,7 +25,23 @@ MARGINS = {
     "combined as arc": {"loss_type": 5, "margin_m": 0.5},
     "combined as cosine": {"loss_type": 5, "margin_m": 0.0, "margin_b": 0.35},
     "combined as none": {"loss_type": 5, "margin_m": 0.0},
+    "combined as sphere": {"loss_type": 5, "margin_a": 1.35, "margin_m": 0.0},
+    "combined, m and b": {"loss_type": 5, "margin_m": 0.3, "margin_b": 0.2},
+    "combined, a and b": {"loss_type": 5, "margin_a": 0.8, "margin_m": 0.0, "margin_b": 0.1},
+    **{
+        f"sphere {margin}, beta {beta}": {"loss_type": 1, "margin": margin, "beta": beta}
+        for margin, beta in (
+            (1, 5.0),
+            (2, 0.0),
+            (2, 5.0),
+            (3, 5.0),
+            (4, 0.0),
+            (4, 5.0),
+            (4, 1000.0),
+        )
+    },
 }
+FORMS = {"stored": lambda symbol: symbol, "trained": trained_form}
 
 
 def literal_margin(cosine, loss_type, margin_m=0.5, margin_a=1.0, margin_b=0.0, easy_margin=False):
@@ -40,6 +58,14 @@ def literal_margin(cosine, loss_type, margin_m=0.5, margin_a=1.0, margin_b=0.0, 
     return cosine - margin_m * np.sin(np.pi - margin_m)
 
 
+def literal_sphere(length, cosine, margin, beta):
+    """The target's logit in SphereFace: the equation of L-Softmax, annealed."""
+    angle = np.arccos(np.clip(cosine, -1.0, 1.0))
+    turns = min(int(angle * margin / np.pi), margin - 1)
+    changed = (-1) ** turns * np.cos(margin * angle) - 2 * turns
+    return (beta * length * cosine + length * changed) / (1 + beta)
+
+
 def literal_probabilities(embedding, weight, bias, labels, loss_type, **margins):
     """Row by row, class by class, in float64."""
     margins.pop("fc7_no_bias", None)
@@ -50,7 +76,13 @@ def literal_probabilities(embedding, weight, bias, labels, loss_type, **margins)
             if loss_type == 0:
                 logits[column] = vector @ center + bias[column]
                 continue
-            cosine = vector @ center / np.linalg.norm(vector) / np.linalg.norm(center)
+            length = np.linalg.norm(vector)
+            cosine = vector @ center / length / np.linalg.norm(center)
+            if loss_type == 1:
+                logits[column] = length * cosine
+                if column == label:
+                    logits[column] = literal_sphere(length, cosine, **margins)
+                continue
             if column == label:
                 cosine = literal_margin(cosine, loss_type, **margins)
             logits[column] = SCALE * cosine
@@ -79,16 +111,23 @@ def numeric_gradient(function, array, step=1e-6):
     return gradient
 
 
-def head_executor(flags, embedding, weight, labels, bias):
+def head_executor(flags, embedding, weight, labels, bias, form="trained"):
     symbol = classification_head(mx.sym.var("embedding"), len(weight), embedding_size=SIZE, **flags)
+    symbol = FORMS[form](symbol)
     values = {"embedding": embedding, "fc7_weight": weight, "softmax_label": labels}
     values["fc7_bias"] = bias
+    values[BETA] = np.full(len(labels), flags.get("beta", 0.0))
     arrays = {name: mx.nd.array(values[name]) for name in symbol.list_arguments()}
-    gradients = {name: mx.nd.zeros(array.shape) for name, array in arrays.items()}
+    gradients = {name: mx.nd.zeros(array.shape) for name, array in arrays.items() if name != BETA}
     executor = symbol.bind(mx.cpu(), arrays, gradients)
     executor.forward(is_train=True)
     executor.backward()
     return executor
+
+
+def gradients_of(executor):
+    """By name; beta, an input without gradient, has none."""
+    return {name: array for name, array in executor.grad_dict.items() if array is not None}
 
 
 def batch(seed, turn=0.0):
@@ -100,14 +139,15 @@ def batch(seed, turn=0.0):
     return embedding, weight, labels, rng.randn(CLASSES) * 0.1
 
 
+@pytest.mark.parametrize("form", FORMS)
 # Angles to the target near 90°, small, and above π - m.
 @pytest.mark.parametrize("turn", [0.0, 0.7, -0.85], ids=["far", "near", "opposite"])
 @pytest.mark.parametrize("name", MARGINS)
-def test_probabilities_and_gradients_are_those_of_the_formula(name, turn):
+def test_probabilities_and_gradients_are_those_of_the_formula(name, turn, form):
     flags = MARGINS[name]
     embedding, weight, labels, bias = batch(3, turn)
     used_bias = bias * 0 if flags.get("fc7_no_bias") else bias
-    executor = head_executor(flags, embedding, weight, labels, bias)
+    executor = head_executor(flags, embedding, weight, labels, bias, form)
     features, probabilities = (output.asnumpy() for output in executor.outputs)
     np.testing.assert_allclose(features, embedding, rtol=1e-6)
     expected = literal_probabilities(embedding, weight, used_bias, labels, **flags)
@@ -126,60 +166,223 @@ def test_probabilities_and_gradients_are_those_of_the_formula(name, turn):
     assert not executor.grad_dict["softmax_label"].asnumpy().any()
 
 
+def turned(weight, embedding, labels, angle, seed):
+    """`weight` with the class vectors of `labels` at `angle` to their embeddings."""
+    side = np.random.RandomState(seed).randn(*embedding.shape)
+    unit = embedding / np.linalg.norm(embedding, axis=1, keepdims=True)
+    side -= np.sum(side * unit, axis=1, keepdims=True) * unit
+    side /= np.linalg.norm(side, axis=1, keepdims=True)
+    weight = weight.copy()
+    weight[labels] = 1.7 * (np.cos(angle) * unit + np.sin(angle) * side)
+    return weight
+
+
+ENDS = [0.0, 1e-4, 1e-3, np.pi - 1e-3, np.pi - 1e-4, np.pi]
+BORDERS = [np.pi / 4, np.pi / 3, np.pi / 2, 2 * np.pi / 3, 3 * np.pi / 4, np.pi - 0.5]
+
+
+@pytest.mark.parametrize("name", [name for name in MARGINS if "softmax" not in name])
+def test_probabilities_at_the_ends_and_at_the_borders_of_segments(name):
+    """Exact but for the rounding of the cosine: 1e-7 of it, 0.03° of an angle near 0."""
+    flags = MARGINS[name]
+    embedding, weight, labels, bias = batch(11)
+    for angle in ENDS + BORDERS:
+        if flags.get("easy_margin") and angle == np.pi / 2:
+            continue  # it jumps there
+        toward = turned(weight, embedding, labels, angle, seed=1)
+        executor = head_executor(flags, embedding, toward, labels, bias)
+        got = executor.outputs[1].asnumpy()
+        expected = literal_probabilities(embedding, toward, bias, labels, **flags)
+        # s·sin(m)·(error of the sine, up to 5e-4 where the cosine is within rounding of 1)
+        tolerance = 2e-2 if angle in ENDS else 1e-4
+        np.testing.assert_allclose(got, expected, atol=tolerance, err_msg=f"{name} at {angle}")
+        for gradient in gradients_of(executor).values():
+            assert np.isfinite(gradient.asnumpy()).all()
+
+
+@pytest.mark.parametrize("name", [name for name in MARGINS if "softmax" not in name])
+@pytest.mark.parametrize("angle", [0.03, 0.3, np.pi - 0.3, np.pi - 0.03])
+def test_gradients_near_the_ends_are_those_of_the_formula(name, angle):
+    flags = MARGINS[name]
+    embedding, weight, labels, bias = batch(5)
+    weight = turned(weight, embedding, labels, angle, seed=2)
+    executor = head_executor(flags, embedding, weight, labels, bias)
+    for key, array in (("embedding", embedding), ("fc7_weight", weight)):
+        wanted = numeric_gradient(
+            lambda: literal_loss(embedding, weight, bias, labels, **flags), array
+        )
+        got = executor.grad_dict[key].asnumpy()
+        # The error of the sine, 1e-7 / sin, counts as much as the gradient does.
+        tolerance = 2e-4 * max(1.0, np.abs(wanted).max()) + 1e-6 * SCALE / np.sin(angle)
+        np.testing.assert_allclose(got, wanted, atol=tolerance)
+
+
 @pytest.mark.parametrize("name", [name for name in MARGINS if "softmax" not in name])
 @pytest.mark.parametrize("sign", [1.0, -1.0], ids=["angle 0", "angle 180"])
 def test_gradients_are_finite_on_and_against_the_class_vector(name, sign):
     embedding, weight, labels, bias = batch(7)
     weight[labels] = sign * embedding
     embedding[-1] = 0.0  # no direction at all
+    weight[-1] = 0.0
     executor = head_executor(MARGINS[name], embedding, weight, labels, bias)
     for output in executor.outputs:
         assert np.isfinite(output.asnumpy()).all()
-    for gradient in executor.grad_dict.values():
+    for gradient in gradients_of(executor).values():
         assert np.isfinite(gradient.asnumpy()).all()
 
 
-def evaluate(symbol, values):
-    """(value, derivative) of a symbol of the variable `cosine` at each of `values`."""
-    array, gradient = mx.nd.array(values), mx.nd.zeros(len(values))
-    executor = symbol.bind(mx.cpu(), {"cosine": array}, {"cosine": gradient})
-    executor.forward(is_train=True)
-    executor.backward(mx.nd.ones(len(values)))
-    return executor.outputs[0].asnumpy(), gradient.asnumpy()
+LARGEST = float(np.finfo(np.float32).max)
+MAGNITUDES = st.sampled_from(
+    [0.0, 1e-45, 1e-38, 1e-25, 1e-15, 1e-5, 1.0, 1e5, 1e15, 1e19, 1e25, 1e35, LARGEST]
+)
 
 
-NEAR_ONE = np.nextafter(np.float32(1), np.float32(0))
-
-
-def test_margins_at_both_ends_are_exact_and_their_gradients_finite():
-    cosines = np.array([1.0, -1.0, NEAR_ONE, -NEAR_ONE, 0.0, 1.0 + 1e-6, -1.0 - 1e-6], np.float32)
-    clipped = np.clip(cosines.astype(np.float64), -1, 1)
-    angle, slope = evaluate(safe_angle(mx.sym.var("cosine")), cosines)
-    np.testing.assert_allclose(angle, np.arccos(clipped), atol=2e-7)
-    assert np.isfinite(slope).all()
-    shifted, slope = evaluate(arc_margin(mx.sym.var("cosine"), 0.5), cosines)
-    expected = [literal_margin(cosine, 4) for cosine in clipped]
-    np.testing.assert_allclose(shifted, expected, atol=2e-6)
-    assert np.isfinite(slope).all()
+@pytest.fixture(scope="module")
+def executors():
+    embedding, weight, labels, bias = batch(1)
+    return {
+        name: head_executor(flags, embedding, weight, labels, bias)
+        for name, flags in MARGINS.items()
+    }
 
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=20)
+    st.lists(MAGNITUDES, min_size=BATCH, max_size=BATCH),
+    st.lists(MAGNITUDES, min_size=CLASSES, max_size=CLASSES),
+    st.integers(0, 2**31 - 1),
+    st.booleans(),
 )
-def test_no_finite_cosine_gives_nan(cosines):
-    for symbol in (safe_angle(mx.sym.var("cosine")), arc_margin(mx.sym.var("cosine"), 0.5)):
-        for result in evaluate(symbol, np.array(cosines, np.float32)):
-            assert not np.isnan(result).any()
+def test_no_finite_input_gives_nan(executors, lengths, class_lengths, seed, along):
+    rng = np.random.RandomState(seed)
+    embedding, weight = rng.uniform(-1, 1, (BATCH, SIZE)), rng.uniform(-1, 1, (CLASSES, SIZE))
+    labels = rng.randint(0, CLASSES, BATCH)
+    if along:
+        weight[labels] = embedding * rng.choice([-1, 1])
+    embedding *= np.array(lengths)[:, None]
+    weight *= np.array(class_lengths)[:, None]
+    for name, executor in executors.items():
+        # A softmax without normalisation has no logits where their sum is beyond float32.
+        limit = 1e18 if MARGINS[name]["loss_type"] == 0 else LARGEST
+        executor.arg_dict["embedding"][:] = np.clip(embedding, -limit, limit)
+        executor.arg_dict["fc7_weight"][:] = np.clip(weight, -limit, limit)
+        executor.arg_dict["softmax_label"][:] = labels
+        executor.forward(is_train=True)
+        executor.backward()
+        assert not np.isnan(executor.outputs[1].asnumpy()).any(), name
+        for key, gradient in gradients_of(executor).items():
+            assert not np.isnan(gradient.asnumpy()).any(), (name, key)
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.floats(0.01, 1.5), st.floats(0.0, 3.14))
-def test_arc_margin_never_rises_with_the_angle(margin, angle):
-    """So that training always gains by turning towards the class."""
-    angles = np.array([angle, min(angle + 0.01, np.pi)])
-    values, _ = evaluate(arc_margin(mx.sym.var("cosine"), margin), np.cos(angles))
-    assert values[1] <= values[0] + 1e-6
+def test_outside_training_sphere_has_no_margin():
+    embedding, weight, labels, bias = batch(3)
+    for form in FORMS:
+        flags = {"loss_type": 1, "margin": 4, "beta": 0.0}
+        executor = head_executor(flags, embedding, weight, labels, bias, form)
+        trained = executor.outputs[1].asnumpy()
+        plain = executor.forward(is_train=False)[1].asnumpy()
+        expected = literal_probabilities(embedding, weight, bias, labels, 1, margin=1, beta=0.0)
+        np.testing.assert_allclose(plain, expected, atol=1e-6)
+        own = np.arange(BATCH), labels
+        assert (plain[own] > trained[own] + 1e-3).all()
+
+
+def test_beta_is_an_input_of_what_is_trained_and_of_nothing_else():
+    symbol = classification_head(
+        mx.sym.var("embedding"), CLASSES, 1, embedding_size=SIZE, beta=200.0
+    )
+    assert symbol.list_arguments() == ["embedding", "fc7_weight", "softmax_label"]
+    assert '"value": "200.0"' in symbol.tojson()
+    trained = trained_form(symbol)
+    assert set(trained.list_arguments()) == {*symbol.list_arguments(), BETA}
+    assert trained.list_outputs() == symbol.list_outputs()
+    embedding, weight, labels, bias = batch(3)
+    executor = head_executor({"loss_type": 1, "beta": 0.0}, embedding, weight, labels, bias)
+    for beta in (0.0, 7.0, 300.0):
+        executor.arg_dict[BETA][:] = beta
+        got = executor.forward(is_train=True)[1].asnumpy()
+        expected = literal_probabilities(embedding, weight, bias, labels, 1, margin=4, beta=beta)
+        np.testing.assert_allclose(got, expected, atol=2e-5)
+
+
+# What a margin head is made of, all of it in MXNet 1.3.1 (taken from its list of operators).
+OPERATORS_OF_2018 = {
+    *(
+        "null",
+        "BlockGrad",
+        "Dropout",
+        "FullyConnected",
+        "L2Normalization",
+        "SoftmaxOutput",
+        "_div_scalar",
+        "_full",
+        "_greater_scalar",
+        "_greater_equal_scalar",
+        "_lesser_scalar",
+        "_lesser_equal_scalar",
+        "_maximum_scalar",
+        "_minus_scalar",
+        "_mod_scalar",
+        "_mul_scalar",
+        "_not_equal_scalar",
+        "_plus_scalar",
+        "_rminus_scalar",
+        "abs",
+        "arccos",
+        "broadcast_add",
+        "broadcast_div",
+        "broadcast_mul",
+        "clip",
+        "cos",
+        "elemwise_add",
+        "elemwise_div",
+        "elemwise_mul",
+        "elemwise_sub",
+        "expand_dims",
+        "one_hot",
+        "ones_like",
+        "pick",
+        "sqrt",
+        "square",
+        "sum",
+        "where",
+    )
+}
+
+
+@pytest.mark.parametrize("name", MARGINS)
+def test_what_is_stored_loads_in_mxnet_of_2018(name):
+    symbol = classification_head(
+        mx.sym.var("embedding"), CLASSES, embedding_size=SIZE, **MARGINS[name]
+    )
+    operators = {node["op"] for node in json.loads(symbol.tojson())["nodes"]}
+    assert operators <= OPERATORS_OF_2018
+
+
+def planned_bytes(flags, rows, classes):
+    """Of all arrays between the inputs and their gradients."""
+    symbol = trained_form(
+        classification_head(mx.sym.var("embedding"), classes, embedding_size=SIZE, **flags)
+    )
+    shapes = {"embedding": (rows, SIZE), "softmax_label": (rows,)}
+    if BETA in symbol.list_arguments():
+        shapes[BETA] = (rows,)
+    wanted = {
+        name: "write" if name in ("embedding", "fc7_weight") else "null"
+        for name in symbol.list_arguments()
+    }
+    report = symbol.simple_bind(mx.cpu(), grad_req=wanted, **shapes).debug_str()
+    return int(re.search(r"Total (\d+) MB allocated", report)[1]) * 2**20
+
+
+@pytest.mark.parametrize("name", [name for name in MARGINS if "bias" not in name])
+def test_a_margin_needs_two_more_arrays_of_batch_by_classes(name):
+    rows, classes = 512, 20480  # 40 MiB; class vectors are 0.6 MiB
+    one = 4 * rows * classes
+    bare = planned_bytes({"loss_type": 0, "fc7_no_bias": True}, rows, classes)
+    assert round(bare / one, 1) == 2.0  # logits or probabilities, and a gradient
+    more = planned_bytes(MARGINS[name], rows, classes) - bare
+    assert more <= 2.1 * one
 
 
 def test_labels_beyond_float32_integers_of_the_flat_array():
@@ -188,7 +391,9 @@ def test_labels_beyond_float32_integers_of_the_flat_array():
     rng = np.random.RandomState(0)
     labels = rng.randint(0, classes, rows)
     embedding, weight = rng.randn(rows, SIZE), rng.randn(classes, SIZE).astype(np.float32)
-    symbol = classification_head(mx.sym.var("embedding"), classes, 2, embedding_size=SIZE)
+    symbol = trained_form(
+        classification_head(mx.sym.var("embedding"), classes, 2, embedding_size=SIZE)
+    )
     logits = symbol.get_internals()[symbol.get_internals().list_outputs()[-2]]
     assert logits.name.startswith("reshape")
     arrays = {"embedding": embedding, "fc7_weight": weight, "softmax_label": labels}
@@ -208,6 +413,13 @@ def test_labels_beyond_float32_integers_of_the_flat_array():
         ({"loss_type": 4, "margin_m": 2.0}, "--margin-m 2.0"),
         ({"loss_type": 2, "margin_m": -0.1}, "--margin-m -0.1"),
         ({"loss_type": 4, "margin_s": 0.0}, "--margin-s 0.0"),
+        ({"loss_type": 5, "margin_m": -0.1}, "--margin-m -0.1"),
+        ({"loss_type": 5, "margin_b": -0.1}, "--margin-b -0.1"),
+        ({"loss_type": 5, "margin_a": 0.0}, "--margin-a 0.0"),
+        ({"loss_type": 5, "margin_m": float("nan")}, "--margin-m nan"),
+        ({"loss_type": 1, "margin": 5}, "--margin 5: expected 1, 2, 3 or 4"),
+        ({"loss_type": 1, "margin": 0}, "--margin 0"),
+        ({"loss_type": 1, "beta": -1.0}, "--beta -1.0"),
     ],
 )
 def test_wrong_losses_and_margins_are_refused(flags, message):
