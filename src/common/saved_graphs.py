@@ -44,11 +44,9 @@ def read_graph(path):
     try:
         with open(path, encoding="utf-8") as file:
             graph = json.load(file)
-        nodes = [(node["op"], node["name"], node["inputs"]) for node in graph["nodes"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is no MXNet graph: {error or type(error).__name__}") from None
-    if not nodes:
-        raise InputError(f"{path} is no MXNet graph: it has no layers")
+    except ValueError as error:  # as JSON, or as UTF-8
+        raise InputError(f"{path} is no MXNet graph: {error}") from None
+    _check_form(graph, path)
     _rename_operators(graph)
     _keep_annotations(graph)
     _complete_statistics(graph)
@@ -57,6 +55,29 @@ def read_graph(path):
         return mx.sym.load_json(json.dumps(graph))
     except mx.MXNetError as error:
         raise InputError(f"{path} is no MXNet graph: {explain(error)}") from None
+
+
+def _check_form(graph, path):
+    """Raises InputError unless the JSON is that of a graph, as far as it is relied on here."""
+    nodes = graph.get("nodes") if isinstance(graph, dict) else None
+    if not isinstance(nodes, list) or not nodes or not isinstance(graph.get("attrs", {}), dict):
+        raise InputError(f"{path} is no MXNet graph: it has no layers")
+    for number, node in enumerate(nodes):
+        if not _is_node(node, len(nodes)):
+            raise InputError(f"{path} is no MXNet graph: its node {number} is none")
+
+
+def _is_node(node, count):
+    """Whether it has a kind, a name, inputs among `count` nodes, and settings."""
+    return (
+        isinstance(node, dict)
+        and isinstance(node.get("op"), str)
+        and isinstance(node.get("name"), str)
+        and isinstance(node.get("inputs"), list)
+        and all(isinstance(entry, list) and entry for entry in node["inputs"])
+        and all(entry[0] in range(count) for entry in node["inputs"])
+        and all(isinstance(node.get(key, {}), dict) for key in ("param", "attr", "attrs"))
+    )
 
 
 def explain(error):

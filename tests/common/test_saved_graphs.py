@@ -236,3 +236,23 @@ def test_what_is_no_graph(tmp_path, text):
     with pytest.raises(InputError, match=r"model-symbol.json is no MXNet graph: ") as error:
         read(tmp_path, text)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"op": []},
+        {"name": None},
+        {"inputs": 3},
+        {"inputs": [[]]},
+        {"inputs": [[99, 0, 0]]},
+        {"inputs": [["data", 0, 0]]},
+        {"attrs": "kernel"},
+        {"attr": None},
+    ],
+)
+def test_a_node_that_is_none_is_told_by_its_number(tmp_path, change):
+    with pytest.raises(
+        InputError, match=r"model-symbol.json is no MXNet graph: its node 2 is none"
+    ):
+        read(tmp_path, changed(OLD_GRAPHS["1.3"], "conv0", **change))
