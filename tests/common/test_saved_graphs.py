@@ -138,7 +138,7 @@ def test_multipliers_of_old_graphs_are_kept(tmp_path, version):
     assert attributes["conv0_weight"]["__wd_mult__"] == "0.5"
 
 
-def changed(graph, name, **changes):
+def changed(graph, name, /, **changes):
     graph = json.loads(json.dumps(graph))
     next(node for node in graph["nodes"] if node["name"] == name).update(changes)
     return graph
