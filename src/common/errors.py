@@ -1,7 +1,10 @@
 """The error for what a user can mend, and how a command ends on it."""
 
 import logging
+import os
 import sys
+
+CLOSED_PIPE = 141  # the exit status of a program whose reader went away: 128 + SIGPIPE
 
 
 class InputError(ValueError):
@@ -35,7 +38,8 @@ def run_command(main):
     """Runs a command's `main` and exits: status 2 and one line, without traceback, on wrong input.
 
     What the operating system refuses (a missing file, a full disk, a folder where a file is to be
-    written) is the user's to mend as well; its errors name the file.
+    written) is the user's to mend as well; its errors name the file. Where the output goes to a
+    program that has read enough, as `head` does, the command ends without a word.
 
     Parameters
     ----------
@@ -44,6 +48,10 @@ def run_command(main):
     """
     try:
         status = main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(CLOSED_PIPE)
     except (InputError, OSError) as error:
         logging.getLogger(__name__).debug("the error came from here", exc_info=True)
         print(f"error: {error}", file=sys.stderr)

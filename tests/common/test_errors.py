@@ -59,3 +59,17 @@ def test_during_imports_one_line_replaces_the_traceback():
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr == "error: no MXNet; install it\n"
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    command = (
+        "from src.common.errors import run_command; run_command(lambda: print('line\\n' * 99999))"
+    )
+    done = subprocess.run(
+        f'"{sys.executable}" -c "{command}" | head -1',
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("line\n", "")
