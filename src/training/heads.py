@@ -211,8 +211,13 @@ def classification_head(
 
     The outputs are `blockgrad0_output` (N, D) and `softmax_output` (N, C); beside the embedding's
     own inputs there are `fc7_weight` (C, D), for loss 0 `fc7_bias` (C,), and `softmax_label` (N,).
-    In training the margin costs one array of (N, C) forward and one backward, beside the logits
-    and the probabilities.
+
+    Arrays of (N, C) that are written in a step, in the graph that `trained_form` gives: 2 forward
+    and 1 backward by the bare softmax (logits, probabilities, gradient); a margin adds 1 forward
+    (the logits with the own class's replaced) and 2 backward (the gradient to those, and the own
+    class's by itself, summed in place). At most 2 more exist at a time. Normalising the class
+    vectors writes 1 array of (C, D) forward and 1 backward. `benchmarks/margin.py` measures what
+    all this costs.
 
     Parameters
     ----------

@@ -6,10 +6,17 @@ import re
 import pytest
 
 from src.common.mxnet_backend import mx
-from src.training.callbacks import CheckpointRule, Milestones, RateFall, RateLine, SpeedLine
+from src.training.callbacks import (
+    BetaLine,
+    CheckpointRule,
+    Milestones,
+    RateFall,
+    RateLine,
+    SpeedLine,
+)
 from src.training.fit import Progress
 from src.training.metrics import LossValueMetric
-from src.training.schedule import Schedule
+from src.training.schedule import Annealing, Schedule
 
 
 def run_through(callback, epochs, batches, metric=None):
@@ -60,6 +67,20 @@ def test_lines_of_the_learning_rate(capsys):
         "lr-batch-epoch: 0.1 299 1",
         "lr change to 0.01",
         "lr-batch-epoch: 0.01 599 2",
+    ]
+
+
+def test_beta_is_logged_when_it_has_halved_and_where_it_ends(caplog):
+    caplog.set_level(logging.INFO)
+    run_through(BetaLine(Schedule(0.1, [], 30, 1)), 1, 30)
+    assert not caplog.messages  # another loss
+    annealing = Annealing(100.0, 20.0, 2, 1.0, 1.0)
+    run_through(BetaLine(Schedule(0.1, [], 30, 1, annealing=annealing)), 1, 30)
+    assert caplog.messages == [
+        "beta 100 from batch 2 on",
+        "beta 50 from batch 4 on",
+        "beta 25 from batch 6 on",
+        "beta 20 from batch 7 on",
     ]
 
 

@@ -5,7 +5,16 @@ import math
 import numpy as np
 import pytest
 
-from src.training.schedule import Schedule, describe, learning_rate_steps, loss_at_start
+from src.common.errors import InputError
+from src.training.schedule import (
+    Annealing,
+    Schedule,
+    check_annealing,
+    describe,
+    learning_rate_steps,
+    loss_at_start,
+    sphere_loss_at_start,
+)
 
 
 @pytest.mark.parametrize(
@@ -13,6 +22,7 @@ from src.training.schedule import Schedule, describe, learning_rate_steps, loss_
     [
         ("", 4, 512, [100000, 140000, 160000]),
         ("", 2, 512, [100000, 140000, 160000]),
+        ("", 1, 512, [100000, 140000, 160000]),
         ("", 0, 512, [40000, 60000, 80000]),
         ("", 0, 128, [160000, 240000, 320000]),
         ("", 0, 480, [42666, 64000, 85333]),
@@ -89,6 +99,76 @@ def test_margin_losses_against_random_embeddings(
     largest = logits.max(axis=1)
     losses = largest + np.log(np.exp(logits - largest[:, None]).sum(axis=1)) - logits[:, 0]
     expected = loss_at_start(loss_type, num_classes, emb_size, margins)
+    assert expected == pytest.approx(losses.mean(), rel=0.1)
+
+
+def betas_of_2018(steps, beta, beta_min, freeze, gamma, power):
+    """Beta of each batch, step by step: after a batch it is set for the next one."""
+    current, seen = beta, []
+    for finished in range(1, steps + 1):
+        seen.append(current)
+        if finished <= freeze:
+            current = beta
+        else:
+            current = max(beta_min, beta * (1 + gamma * (finished - freeze)) ** (-power))
+    return seen
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        (1000.0, 5.0, 0, 0.12, 1.0),
+        (1000.0, 5.0, 30, 0.12, 1.0),
+        (100.0, 3.0, 7, 0.5, 2.0),
+        (5.0, 5.0, 0, 0.12, 1.0),
+        (1000.0, 0.0, 0, 0.0, 1.0),
+    ],
+)
+def test_beta_is_that_of_2018(flags):
+    schedule = Schedule(0.1, [], 100, 10, annealing=Annealing(*flags))
+    expected = betas_of_2018(4000, *flags)
+    got = [schedule.beta(step) for step in range(1, 4001)]
+    np.testing.assert_allclose(got, expected, rtol=1e-12)
+    assert Schedule(0.1, [], 100, 10).beta(1) is None
+
+
+def test_beta_waits_for_the_first_batch_behind_those_it_is_frozen_for():
+    annealing = Annealing(1000.0, 5.0, 2, 1.0, 1.0)
+    assert [annealing.beta(step) for step in (1, 2, 3, 4, 5)] == [1000, 1000, 1000, 500, 1000 / 3]
+    assert annealing.beta(10**9) == 5.0
+
+
+@pytest.mark.parametrize("place", range(5))
+@pytest.mark.parametrize("value", [-1, math.nan, math.inf])
+def test_what_does_not_fall_is_refused(place, value):
+    flags = [1000.0, 5.0, 0, 0.12, 1.0]
+    check_annealing(Annealing(*flags))
+    flags[place] = value
+    named = ("--beta ", "--beta-min", "--beta-freeze", "--gamma", "--power")[place]
+    with pytest.raises(InputError, match=named):
+        check_annealing(Annealing(*flags))
+
+
+def test_how_beta_will_go_is_said_before_the_start():
+    annealing = Annealing(1000.0, 5.0, 5000, 0.06, 1.0)
+    lines = describe(Schedule(0.1, [], 10, 5, annealing=annealing), 85, 8)
+    assert lines[-1] == "SphereFace's beta 1000, falling to no less than 5 from batch 5002 on"
+
+
+@pytest.mark.parametrize("margin", [1, 2, 3, 4])
+@pytest.mark.parametrize("beta", [0.0, 5.0, 1000.0])
+def test_sphere_loss_against_random_embeddings(margin, beta):
+    random = np.random.RandomState(0)
+    embeddings, classes = (random.randn(n, 128) for n in (100, 2000))
+    lengths = np.linalg.norm(embeddings, axis=1)
+    classes /= np.linalg.norm(classes, axis=1, keepdims=True)
+    logits = embeddings @ classes.T
+    angle = np.arccos(logits[:, 0] / lengths)
+    turns = np.floor(angle * margin / np.pi)
+    changed = (-1) ** turns * np.cos(margin * angle) - 2 * turns
+    logits[:, 0] = (beta * logits[:, 0] + lengths * changed) / (1 + beta)
+    losses = np.log(np.exp(logits).sum(axis=1)) - logits[:, 0]
+    expected = sphere_loss_at_start(2000, 128, margin, beta)
     assert expected == pytest.approx(losses.mean(), rel=0.1)
 
 
