@@ -14,8 +14,9 @@ of 0.001 an error that spoils them below it. Verification normalises the embeddi
 scale has no meaning.
 
 Networks that end in GNAP take a mean over the whole batch: in MXNet, and so in the file, an
-embedding depends on the other faces of its batch. A warning says how much. Give such a file one
-face at a time, or write it with --batch-size 1, where it must be so.
+embedding depends on the other faces of its batch. A warning says how much. For embeddings
+that depend on the face alone, give such a file one face at a time; --batch-size 1 writes one that
+takes no more.
 """
 
 import argparse

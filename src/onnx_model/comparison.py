@@ -53,11 +53,11 @@ def open_session(path, threads=None):
     ----------
     path : str
     threads : int, optional
-        The processors that this process may use, by default. Said explicitly, because onnxruntime
-        otherwise binds its threads to processors, which containers forbid.
+        One a processor by default. Said explicitly, because onnxruntime otherwise binds its
+        threads to processors, which containers forbid.
     """
     settings = onnxruntime.SessionOptions()
-    settings.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+    settings.intra_op_num_threads = threads or os.cpu_count()
     settings.inter_op_num_threads = 1
     settings.log_severity_level = 3  # errors
     return onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
