@@ -45,7 +45,10 @@ def parse_args(argv=None):
     add_loss_arguments(parser)
     args = parser.parse_args(argv)
     command.check_flags(parser, args)
-    check_loss_flags(parser, args)
+    try:
+        check_loss(args)
+    except InputError as error:
+        parser.error(str(error))
     return args
 
 
@@ -74,25 +77,15 @@ def add_loss_arguments(parser):
     add("--beta-freeze", type=int, default=0, help="batches before annealing and --lr-steps begin")
     add("--gamma", type=float, default=0.12, help="SphereFace's annealing (1)")
     add("--power", type=float, default=1.0, help="SphereFace's annealing (1)")
-    add("--scale", type=float, default=0.9993, help="of 2018, without effect there too")
+    add("--scale", type=float, default=0.9993, help="of 2018's own operator; without effect here")
 
 
-def check_loss_flags(parser, args):
-    """Ends with the parser's error for margins and annealing that cannot be."""
-    try:
-        check_margins(
-            args.loss_type,
-            args.margin_s,
-            args.margin_m,
-            args.margin_a,
-            args.margin_b,
-            args.margin,
-            args.beta,
-        )
-        if args.loss_type == schedule.SPHERE_LOSS:
-            schedule.check_annealing(annealing_of(args))
-    except InputError as error:
-        parser.error(str(error))
+def check_loss(args):
+    """InputError for a margin or an annealing that cannot be."""
+    margins = (args.margin_s, args.margin_m, args.margin_a, args.margin_b, args.margin, args.beta)
+    check_margins(args.loss_type, *margins)
+    if args.loss_type == schedule.SPHERE_LOSS:
+        schedule.check_annealing(annealing_of(args))
 
 
 def annealing_of(args):
@@ -169,6 +162,7 @@ def train_net(args):
         2018: gets the numbers that the data set and the devices add (`num_classes`, `batch_size`,
         `ctx_num`, `num_layers`, `image_h`, `image_w`, `image_channel`).
     """
+    check_loss(args)
     contexts, training_set = command.begin(args)
     anneal_many_classes(args)
     data_shape = (3, *training_set.image_size)

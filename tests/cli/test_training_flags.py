@@ -1,10 +1,12 @@
 """The 2018 flags and defaults of the training commands, and what the parser refuses."""
 
 import argparse
+import logging
 
 import pytest
 
 from src import train_softmax, train_triplet
+from src.common.errors import InputError
 
 BOTH = {
     "data_dir": "",
@@ -121,6 +123,55 @@ def test_the_parser_refuses_before_any_data_is_touched(command, argv, message, c
         command.parse_args(argv)
     assert ended.value.code == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--loss-type", "1", "--margin", "5"], "--margin 5: expected 1, 2, 3 or 4"),
+        (["--loss-type", "1", "--beta", "-1"], "--beta -1"),
+        (["--loss-type", "1", "--beta-min", "nan"], "--beta-min nan"),
+        (["--loss-type", "1", "--beta-freeze", "-1"], "--beta-freeze -1"),
+        (["--loss-type", "1", "--gamma", "-0.1"], "--gamma -0.1"),
+        (["--loss-type", "1", "--power", "-1"], "--power -1"),
+        (["--loss-type", "2", "--margin-m", "-0.1"], "--margin-m -0.1"),
+        (["--loss-type", "4", "--margin-m", "1.6"], "--margin-m 1.6"),
+        (["--loss-type", "4", "--margin-s", "0"], "--margin-s 0.0"),
+        (["--loss-type", "5", "--margin-m", "-0.1"], "--margin-m -0.1"),
+        (["--loss-type", "5", "--margin-b", "-0.1"], "--margin-b -0.1"),
+        (["--loss-type", "5", "--margin-a", "0"], "--margin-a 0.0"),
+    ],
+)
+def test_margins_that_cannot_be_are_refused_before_any_data_is_touched(argv, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        train_softmax.parse_args(argv)
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+    args = train_softmax.parse_args([])
+    for flag, value in zip(argv[::2], argv[1::2], strict=True):
+        name = flag[2:].replace("-", "_")
+        setattr(args, name, type(getattr(args, name))(value))
+    with pytest.raises(InputError, match=message.split(":")[0]):
+        train_softmax.main(args)
+
+
+def test_flags_of_other_losses_are_not_looked_at():
+    argv = ["--loss-type", "0", "--margin", "7", "--margin-s", "0", "--margin-m", "-1"]
+    assert train_softmax.parse_args(argv).margin == 7
+
+
+@pytest.mark.parametrize(("classes", "freeze", "gamma"), [(20000, 0, 0.12), (20001, 5000, 0.06)])
+def test_sphere_face_on_many_classes_anneals_as_in_2018(classes, freeze, gamma, caplog):
+    caplog.set_level(logging.INFO)
+    args = train_softmax.parse_args(["--loss-type", "1"])
+    args.num_classes = classes
+    train_softmax.anneal_many_classes(args)
+    assert (args.beta_freeze, args.gamma) == (freeze, gamma)
+    assert ("--beta-freeze is 5000" in caplog.text) == (classes > 20000)
+    args = train_softmax.parse_args(["--loss-type", "4"])
+    args.num_classes = classes
+    train_softmax.anneal_many_classes(args)
+    assert (args.beta_freeze, args.gamma) == (0, 0.12)
 
 
 @pytest.mark.parametrize("command", [train_softmax, train_triplet])

@@ -15,6 +15,7 @@ from src import train_softmax
 from src.common import checkpoints
 from src.common.errors import InputError
 from src.common.mxnet_backend import mx
+from src.eval import verification
 from src.symbols.cpu_graph import MARK
 from src.training.resume import state_path
 from src.training.stopping import Diverged
@@ -121,6 +122,55 @@ def test_a_resumed_run_equals_one_that_was_not_interrupted(learnable_set, tmp_pa
     for name, array in momentum[0].items():
         if name.startswith("momentum:"):
             np.testing.assert_array_equal(array.asnumpy(), momentum[1][name].asnumpy())
+
+
+def test_beta_falls_and_goes_on_where_it_was(learnable_set, tmp_path, caplog, capsys, monkeypatch):
+    """SphereFace on two devices, whole and in parts; what it saves is verified."""
+    seen = []
+
+    class Watched(train_softmax.TrainingModel):
+        def step(self, batch, rate, beta=None):
+            seen.append(beta)
+            super().step(batch, rate, beta)
+            executors = self.module._exec_group.execs
+            assert len(executors) == 2
+            for executor in executors:
+                bound = executor.arg_dict["fc7_beta"].asnumpy()
+                np.testing.assert_array_equal(bound, np.full(2, beta, np.float32))
+
+    monkeypatch.setattr(train_softmax, "TrainingModel", Watched)
+
+    def run(name, steps, *more):
+        train(
+            learnable_set, tmp_path / name, "--loss-type", 1, "--per-batch-size", 2, "--verbose", 2,
+            "--max-steps", steps, "--ckpt", 2, "--lr", 0.01, "--devices", "cpu:0,cpu:1",
+            "--margin", 3, "--beta", 100, "--beta-min", 20, "--beta-freeze", 1, "--gamma", 1, *more,
+        )  # fmt: skip
+
+    run("whole", 6)
+    run("parts", 2)
+    run("parts", 6, "--resume")
+    assert seen[:6] == [100, 100, 50, pytest.approx(100 / 3), 25, 20]
+    assert seen[6:] == seen[:6]
+    lines = [message for message in caplog.messages if re.match(r"beta|SphereFace's beta", message)]
+    fresh = "SphereFace's beta 100, falling to no less than 20 from batch 3 on"
+    assert lines[:5] == [fresh, "beta 100 from batch 2 on", "beta 50 from batch 3 on",
+                         "beta 25 from batch 5 on", "beta 20 from batch 6 on"]  # fmt: skip
+    whole, parts = (
+        mx.nd.load(str(tmp_path / f"{name}-0003.params")) for name in ("whole", "parts")
+    )
+    for name, array in whole.items():
+        # The devices' own batch statistics are saved as their mean, and rounded by it.
+        np.testing.assert_allclose(
+            parts[name].asnumpy(), array.asnumpy(), rtol=1e-5, atol=1e-5, err_msg=name
+        )
+    assert not any("beta" in name and "fc7" in name for name in whole)
+    capsys.readouterr()
+    verification.main(
+        ["--data-dir", str(learnable_set), "--model", f"{tmp_path / 'whole'},3", "--nfolds", "2",
+         "--target", "pairs", "--gpu", "-1", "--batch-size", "8"]
+    )  # fmt: skip
+    assert "[pairs]Accuracy-Flip: " in capsys.readouterr().out
 
 
 @pytest.mark.slow
