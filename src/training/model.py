@@ -11,6 +11,7 @@ from src.common.mxnet_backend import mx
 from src.common.parameters import CLASSIFIER_PARAMETERS, compare
 from src.symbols.channel_groups import group_channels
 from src.symbols.cpu_graph import original_parameters, rewrite_prelu
+from src.symbols.plain_concat import plain_concatenations
 from src.training.heads import BETA, trained_form
 
 log = logging.getLogger()  # 2018: its lines begin with "INFO:root:"
@@ -51,7 +52,7 @@ class TrainingModel:
         if BETA in bound.list_arguments():
             self.label_names.append(BETA)
         if contexts[0].device_type == "cpu":
-            bound = rewrite_prelu(bound, for_training=True)
+            bound = rewrite_prelu(plain_concatenations(bound), for_training=True)
         self.module = mx.mod.Module(bound, label_names=self.label_names, context=contexts)
         self.optimizer = None
 

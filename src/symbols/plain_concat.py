@@ -1,0 +1,103 @@
+"""Symbols rewritten for training on the CPU: concatenations whose gradient oneDNN can take apart.
+
+oneDNN keeps a map's channels in blocks of 8 or 16. Where a map is concatenated from maps that end
+within a block, as NASNet's of 42 channels do, the gradient may come in blocks, which MXNet 1.9.1
+then fails to take apart ("could not construct a sub-memory"). With five axes instead of four the
+concatenation is MXNet's own, which knows no blocks:
+
+    concat(a, b)  =  reshape(concat(expand_dims(a), expand_dims(b)))
+
+What is saved is always the original symbol.
+"""
+
+import json
+
+from src.symbols.cpu_graph import GraphWriter
+from src.symbols.symbol_utils import INPUT_SHAPE
+
+MARK = "_plain"
+BLOCK = 16  # channels in a block, with AVX-512; otherwise 8
+
+
+def plain_concatenations(symbol):
+    """The same function, its concatenations of maps within a block written with five axes.
+
+    Parameters
+    ----------
+    symbol : Symbol
+        With the input `data`, (N, 3, H, W).
+
+    Returns
+    -------
+    Symbol
+        Same arguments and outputs in the same order; the symbol itself where there are none such.
+    """
+    graph = json.loads(symbol.tojson())
+    wanted = concatenations_within_blocks(symbol, graph["nodes"])
+    if not wanted:
+        return symbol
+    writer = GraphWriter()
+    entries = []  # of each node of the graph: its index in the new one
+    for index, node in enumerate(graph["nodes"]):
+        inputs = [[entries[i], output, version] for i, output, version in node["inputs"]]
+        if index in wanted:
+            entry = add_plain_concatenation(writer, node["name"], inputs)
+        else:
+            entry = writer.add(node["op"], node["name"], inputs, **node.get("attrs", {}))
+        entries.append(entry[0])
+    heads = [[entries[i], output, version] for i, output, version in graph["heads"]]
+    return writer.to_symbol(heads, graph["attrs"])
+
+
+def concatenations_within_blocks(symbol, nodes):
+    """Indices of the nodes that concatenate maps, some of a broken number of blocks, and whose
+    gradient may come in blocks."""
+    concatenations = {
+        index: node
+        for index, node in enumerate(nodes)
+        if node["op"] == "Concat" and node["attrs"].get("dim", "1") == "1"
+    }
+    if not concatenations:
+        return set()
+    internals = symbol.get_internals()
+    _, shapes, _ = internals.infer_shape_partial(data=INPUT_SHAPE)
+    shapes = dict(zip(internals.list_outputs(), shapes, strict=True))
+    blocked = gradients_in_blocks(nodes)
+
+    def parts(node):
+        return [shapes.get(f"{nodes[entry[0]]['name']}_output", ()) for entry in node["inputs"]]
+
+    return {
+        index
+        for index, node in concatenations.items()
+        if blocked[index]
+        and all(len(shape) == 4 for shape in parts(node))
+        and any(shape[1] % BLOCK for shape in parts(node))
+    }
+
+
+def gradients_in_blocks(nodes):
+    """Of each node, whether the gradient of its output may come in blocks.
+
+    A batch normalisation gives its gradient in the layout of its input, which for a concatenation
+    of broken blocks is the plain one; other layers may give it in blocks.
+    """
+    blocked = [False] * len(nodes)
+    for index in reversed(range(len(nodes))):
+        node = nodes[index]
+        if node["op"] != "BatchNorm" and (node["op"] != "Concat" or blocked[index]):
+            for entry in node["inputs"]:
+                blocked[entry[0]] = True
+    return blocked
+
+
+def add_plain_concatenation(writer, name, maps):
+    """Appends the concatenation of maps (N, C, H, W) along C; returns its entry."""
+    # (1, N, C, H, W)
+    maps = [
+        writer.add("expand_dims", f"{name}{MARK}{number}", [entry], axis="0")
+        for number, entry in enumerate(maps)
+    ]
+    body = writer.add("Concat", f"{name}{MARK}", maps, dim="2", num_args=str(len(maps)))
+    # The first two axes are made one. The name is the original's, and so the output's.
+    return writer.add("Reshape", name, [body], shape="(-3, 0, 0, 0)")
