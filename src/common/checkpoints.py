@@ -12,6 +12,7 @@ from src.common.mxnet_backend import mx
 from src.common.output_files import whole_file
 from src.common.parameters import CLASSIFIER_PARAMETERS, compare, sort_arrays
 from src.common.saved_graphs import explain, read_graph
+from src.symbols.channel_groups import group_channels
 from src.symbols.cpu_graph import extra_auxiliary, rewrite_prelu
 
 log = logging.getLogger(__name__)
@@ -193,6 +194,7 @@ def bind_embedding(symbol, arg_params, aux_params, contexts, batch_size, image_s
     data_shape = (batch_size, 3, *image_size)
     symbol = cut_at_embedding(symbol)
     check_parameters(symbol, arg_params, aux_params, data_shape)
+    symbol = group_channels(symbol)
     if all(context.device_type == "cpu" for context in contexts):
         symbol = rewrite_prelu(symbol, for_training=False)
         aux_params = {**aux_params, **extra_auxiliary(symbol, arg_params)}
