@@ -13,6 +13,7 @@ from src.common.errors import InputError
 from src.onnx_model.layer import Layer
 from src.onnx_model.libraries import onnx
 from src.onnx_model.operators import CONVERTERS
+from src.symbols.channel_groups import group_channels
 
 # Of December 2020 (ONNX 1.8): the programs that read ONNX files know it.
 OPERATOR_SET, FORMAT_VERSION = 13, 7
@@ -133,7 +134,8 @@ class GraphWriter:
 def convert(symbol, arg_params, aux_params, image_size, batch_size=0, source=""):
     """(ModelProto, names of the layers that reckon over the whole batch) of an embedding network.
 
-    Parameters and layers keep MXNet's names.
+    Parameters and layers keep MXNet's names. The thousands of convolutions of one channel each in
+    2018's Xception become grouped ones, from the same parameters.
 
     Parameters
     ----------
@@ -153,12 +155,13 @@ def convert(symbol, arg_params, aux_params, image_size, batch_size=0, source="")
     InputError
         A layer cannot be written in ONNX, or the output is not one vector an image.
     """
+    symbol = group_channels(symbol)
     graph = json.loads(symbol.tojson())
     shapes = infer_shapes(symbol, (batch_size or 1, 3, *image_size))
     given = {**arg_params, **aux_params}
     wanted = [*symbol.list_arguments(), *symbol.list_auxiliary_states()]
     writer = GraphWriter({name: given[name].asnumpy() for name in wanted if name in given})
-    entries = {}  # of [node, output]: the tensor's name in the ONNX graph, its shape
+    entries = {}  # (node, output) -> (the tensor's name in the ONNX graph, its shape)
     (head,) = graph["heads"]
     for index, node in enumerate(graph["nodes"]):
         if node["op"] == "null":
@@ -169,15 +172,9 @@ def convert(symbol, arg_params, aux_params, image_size, batch_size=0, source="")
         if index == head[0]:
             names = [OUTPUT_NAME]
         inputs = [entries[entry[0], entry[1]] for entry in node["inputs"]]
-        layer = Layer(
-            node["op"],
-            node["name"],
-            [name for name, _ in inputs],
-            [shape for _, shape in inputs],
-            names,
-            node.get("attrs", {}),
-        )
-        add_layer(writer, layer)
+        taken, shapes_taken = [name for name, _ in inputs], [shape for _, shape in inputs]
+        attributes = node.get("attrs", {})
+        add_layer(writer, Layer(node["op"], node["name"], taken, shapes_taken, names, attributes))
         for output, (name, (_, shape)) in enumerate(zip(names, found, strict=True)):
             entries[index, output] = name, shape
     _, shape = entries[head[0], head[1]]

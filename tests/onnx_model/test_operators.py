@@ -193,3 +193,27 @@ def test_an_attribute_that_no_converter_reads_is_refused():
     )
     with pytest.raises(InputError, match=r"flat \(Flatten\).*axis=2"):
         layer.finish()
+
+
+def test_convolutions_of_single_channels_become_a_grouped_one():
+    """As in 2018's Xception: a map taken apart, each channel convolved, put together again."""
+
+    def separable(data):
+        channels = sym.SliceChannel(data, num_outputs=3)
+        rows = [
+            sym.Convolution(channels[i], kernel=(3, 3), num_filter=1, name=f"row{i}")
+            for i in range(3)
+        ]
+        return sym.concat(*rows)
+
+    symbol = embedding(separable)
+    parameters = random_arrays(symbol)
+    images = np.random.RandomState(2).uniform(-1.5, 1.5, SHAPE).astype(np.float32)
+    model, _ = convert(symbol, *parameters, IMAGE_SIZE)
+    operators = [node.op_type for node in model.graph.node]
+    assert operators.count("Conv") == 1
+    assert "Split" not in operators
+    assert {array.name for array in model.graph.initializer} == {*parameters[0]}
+    expected = run_mxnet(symbol, *parameters, images)
+    got = run_session(open_session(model.SerializeToString(), 1), images)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
