@@ -1,16 +1,12 @@
 """Heads: forward and gradient against the papers' formulas in float64."""
 
-import json
-import re
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from src.common.errors import InputError
 from src.common.mxnet_backend import mx
-from src.training.heads import BETA, classification_head, trained_form, triplet_head
+from src.training.heads import BETA, classification_head, trained_form
 
 BATCH, SIZE, CLASSES, SCALE = 6, 8, 11, 64.0
 
@@ -67,25 +63,20 @@ def literal_sphere(length, cosine, margin, beta):
 
 
 def literal_probabilities(embedding, weight, bias, labels, loss_type, **margins):
-    """Row by row, class by class, in float64."""
+    """Row by row, in float64."""
     margins.pop("fc7_no_bias", None)
     result = np.empty((len(embedding), len(weight)))
     for row, (vector, label) in enumerate(zip(embedding, labels, strict=True)):
-        logits = np.empty(len(weight))
-        for column, center in enumerate(weight):
-            if loss_type == 0:
-                logits[column] = vector @ center + bias[column]
-                continue
-            length = np.linalg.norm(vector)
-            cosine = vector @ center / length / np.linalg.norm(center)
-            if loss_type == 1:
-                logits[column] = length * cosine
-                if column == label:
-                    logits[column] = literal_sphere(length, cosine, **margins)
-                continue
-            if column == label:
-                cosine = literal_margin(cosine, loss_type, **margins)
-            logits[column] = SCALE * cosine
+        length = np.linalg.norm(vector)
+        cosines = weight @ vector / length / np.linalg.norm(weight, axis=1)
+        if loss_type == 0:
+            logits = weight @ vector + bias
+        elif loss_type == 1:
+            logits = length * cosines
+            logits[label] = literal_sphere(length, cosines[label], **margins)
+        else:
+            cosines[label] = literal_margin(cosines[label], loss_type, **margins)
+            logits = SCALE * cosines
         exponentials = np.exp(logits - logits.max())
         result[row] = exponentials / exponentials.sum()
     return result
@@ -139,31 +130,32 @@ def batch(seed, turn=0.0):
     return embedding, weight, labels, rng.randn(CLASSES) * 0.1
 
 
-@pytest.mark.parametrize("form", FORMS)
 # Angles to the target near 90°, small, and above π - m.
 @pytest.mark.parametrize("turn", [0.0, 0.7, -0.85], ids=["far", "near", "opposite"])
 @pytest.mark.parametrize("name", MARGINS)
-def test_probabilities_and_gradients_are_those_of_the_formula(name, turn, form):
+def test_probabilities_and_gradients_are_those_of_the_formula(name, turn):
     flags = MARGINS[name]
     embedding, weight, labels, bias = batch(3, turn)
     used_bias = bias * 0 if flags.get("fc7_no_bias") else bias
-    executor = head_executor(flags, embedding, weight, labels, bias, form)
-    features, probabilities = (output.asnumpy() for output in executor.outputs)
-    np.testing.assert_allclose(features, embedding, rtol=1e-6)
     expected = literal_probabilities(embedding, weight, used_bias, labels, **flags)
-    np.testing.assert_allclose(probabilities, expected, atol=2e-5)
-
-    def loss():
-        return literal_loss(embedding, weight, used_bias, labels, **flags)
-
-    for key, array in (("embedding", embedding), ("fc7_weight", weight)):
-        wanted = numeric_gradient(loss, array)
-        got = executor.grad_dict[key].asnumpy()
-        np.testing.assert_allclose(got, wanted, atol=1e-4 * max(1.0, np.abs(wanted).max()))
-    if "fc7_bias" in executor.grad_dict:
-        got = executor.grad_dict["fc7_bias"].asnumpy()
-        np.testing.assert_allclose(got, numeric_gradient(loss, used_bias), atol=1e-5)
-    assert not executor.grad_dict["softmax_label"].asnumpy().any()
+    given = {"embedding": embedding, "fc7_weight": weight, "fc7_bias": used_bias}
+    wanted = {
+        key: numeric_gradient(
+            lambda: literal_loss(embedding, weight, used_bias, labels, **flags), array
+        )
+        for key, array in given.items()
+    }
+    for form in FORMS:
+        executor = head_executor(flags, embedding, weight, labels, bias, form)
+        features, probabilities = (output.asnumpy() for output in executor.outputs)
+        np.testing.assert_allclose(features, embedding, rtol=1e-6)
+        np.testing.assert_allclose(probabilities, expected, atol=2e-5)
+        got = {key: array.asnumpy() for key, array in gradients_of(executor).items()}
+        assert not got.pop("softmax_label").any()
+        assert ("fc7_bias" in got) == (name == "softmax")
+        for key, gradient in got.items():
+            tolerance = 1e-4 * max(1.0, np.abs(wanted[key]).max())
+            np.testing.assert_allclose(gradient, wanted[key], atol=tolerance, err_msg=form)
 
 
 def turned(weight, embedding, labels, angle, seed):
@@ -201,7 +193,7 @@ def test_probabilities_at_the_ends_and_at_the_borders_of_segments(name):
 
 
 @pytest.mark.parametrize("name", [name for name in MARGINS if "softmax" not in name])
-@pytest.mark.parametrize("angle", [0.03, 0.3, np.pi - 0.3, np.pi - 0.03])
+@pytest.mark.parametrize("angle", [0.03, np.pi - 0.03])
 def test_gradients_near_the_ends_are_those_of_the_formula(name, angle):
     flags = MARGINS[name]
     embedding, weight, labels, bias = batch(5)
@@ -303,164 +295,3 @@ def test_beta_is_an_input_of_what_is_trained_and_of_nothing_else():
         got = executor.forward(is_train=True)[1].asnumpy()
         expected = literal_probabilities(embedding, weight, bias, labels, 1, margin=4, beta=beta)
         np.testing.assert_allclose(got, expected, atol=2e-5)
-
-
-# What a margin head is made of, all of it in MXNet 1.3.1 (taken from its list of operators).
-OPERATORS_OF_2018 = {
-    *(
-        "null",
-        "BlockGrad",
-        "Dropout",
-        "FullyConnected",
-        "L2Normalization",
-        "SoftmaxOutput",
-        "_div_scalar",
-        "_full",
-        "_greater_scalar",
-        "_greater_equal_scalar",
-        "_lesser_scalar",
-        "_lesser_equal_scalar",
-        "_maximum_scalar",
-        "_minus_scalar",
-        "_mod_scalar",
-        "_mul_scalar",
-        "_not_equal_scalar",
-        "_plus_scalar",
-        "_rminus_scalar",
-        "abs",
-        "arccos",
-        "broadcast_add",
-        "broadcast_div",
-        "broadcast_mul",
-        "clip",
-        "cos",
-        "elemwise_add",
-        "elemwise_div",
-        "elemwise_mul",
-        "elemwise_sub",
-        "expand_dims",
-        "one_hot",
-        "ones_like",
-        "pick",
-        "sqrt",
-        "square",
-        "sum",
-        "where",
-    )
-}
-
-
-@pytest.mark.parametrize("name", MARGINS)
-def test_what_is_stored_loads_in_mxnet_of_2018(name):
-    symbol = classification_head(
-        mx.sym.var("embedding"), CLASSES, embedding_size=SIZE, **MARGINS[name]
-    )
-    operators = {node["op"] for node in json.loads(symbol.tojson())["nodes"]}
-    assert operators <= OPERATORS_OF_2018
-
-
-def planned_bytes(flags, rows, classes):
-    """Of all arrays between the inputs and their gradients."""
-    symbol = trained_form(
-        classification_head(mx.sym.var("embedding"), classes, embedding_size=SIZE, **flags)
-    )
-    shapes = {"embedding": (rows, SIZE), "softmax_label": (rows,)}
-    if BETA in symbol.list_arguments():
-        shapes[BETA] = (rows,)
-    wanted = {
-        name: "write" if name in ("embedding", "fc7_weight") else "null"
-        for name in symbol.list_arguments()
-    }
-    report = symbol.simple_bind(mx.cpu(), grad_req=wanted, **shapes).debug_str()
-    return int(re.search(r"Total (\d+) MB allocated", report)[1]) * 2**20
-
-
-@pytest.mark.parametrize("name", [name for name in MARGINS if "bias" not in name])
-def test_a_margin_needs_two_more_arrays_of_batch_by_classes(name):
-    rows, classes = 512, 20480  # 40 MiB; class vectors are 0.6 MiB
-    one = 4 * rows * classes
-    bare = planned_bytes({"loss_type": 0, "fc7_no_bias": True}, rows, classes)
-    assert round(bare / one, 1) == 2.0  # logits or probabilities, and a gradient
-    more = planned_bytes(MARGINS[name], rows, classes) - bare
-    assert more <= 2.1 * one
-
-
-def test_labels_beyond_float32_integers_of_the_flat_array():
-    """The place of a target in the flat array has more digits than float32 holds."""
-    classes, rows = 400_003, 48  # 19 million places; float32 counts to 16.8 million
-    rng = np.random.RandomState(0)
-    labels = rng.randint(0, classes, rows)
-    embedding, weight = rng.randn(rows, SIZE), rng.randn(classes, SIZE).astype(np.float32)
-    symbol = trained_form(
-        classification_head(mx.sym.var("embedding"), classes, 2, embedding_size=SIZE)
-    )
-    logits = symbol.get_internals()[symbol.get_internals().list_outputs()[-2]]
-    assert logits.name.startswith("reshape")
-    arrays = {"embedding": embedding, "fc7_weight": weight, "softmax_label": labels}
-    arrays = {name: mx.nd.array(arrays[name]) for name in logits.list_arguments()}
-    (got,) = logits.bind(mx.cpu(), arrays, grad_req="null").forward()
-    cosine = (embedding / np.linalg.norm(embedding, axis=1)[:, None]) @ (
-        weight / np.linalg.norm(weight, axis=1)[:, None]
-    ).T
-    cosine[np.arange(rows), labels] -= 0.5
-    np.testing.assert_allclose(got.asnumpy(), SCALE * cosine, atol=1e-3)
-
-
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        ({"loss_type": 3}, r"--loss-type 3: expected one of 0 \(softmax\), 1 \(SphereFace\)"),
-        ({"loss_type": 4, "margin_m": 2.0}, "--margin-m 2.0"),
-        ({"loss_type": 2, "margin_m": -0.1}, "--margin-m -0.1"),
-        ({"loss_type": 4, "margin_s": 0.0}, "--margin-s 0.0"),
-        ({"loss_type": 5, "margin_m": -0.1}, "--margin-m -0.1"),
-        ({"loss_type": 5, "margin_b": -0.1}, "--margin-b -0.1"),
-        ({"loss_type": 5, "margin_a": 0.0}, "--margin-a 0.0"),
-        ({"loss_type": 5, "margin_m": float("nan")}, "--margin-m nan"),
-        ({"loss_type": 1, "margin": 5}, "--margin 5: expected 1, 2, 3 or 4"),
-        ({"loss_type": 1, "margin": 0}, "--margin 0"),
-        ({"loss_type": 1, "beta": -1.0}, "--beta -1.0"),
-    ],
-)
-def test_wrong_losses_and_margins_are_refused(flags, message):
-    with pytest.raises(InputError, match=message):
-        classification_head(mx.sym.var("embedding"), CLASSES, embedding_size=SIZE, **flags)
-
-
-def test_multipliers_reach_the_weight():
-    symbol = classification_head(
-        mx.sym.var("embedding"), CLASSES, 4, fc7_wd_mult=10.0, fc7_lr_mult=0.5, embedding_size=SIZE
-    )
-    attributes = symbol.attr_dict()["fc7_weight"]
-    assert float(attributes["__wd_mult__"]) == 10.0
-    assert float(attributes["__lr_mult__"]) == 0.5
-
-
-def literal_triplet_loss(embedding, alpha):
-    unit = embedding / np.linalg.norm(embedding, axis=1)[:, None]
-    third = len(unit) // 3
-    terms = [
-        max(0.0, np.sum((a - p) ** 2) - np.sum((a - n) ** 2) + alpha)
-        for a, p, n in zip(unit[:third], unit[third : 2 * third], unit[2 * third :], strict=True)
-    ]
-    return np.mean(terms)
-
-
-@pytest.mark.parametrize("alpha", [0.05, 0.3, 2.0])
-def test_triplet_loss_and_gradient_are_those_of_the_formula(alpha):
-    rng = np.random.RandomState(2)
-    embedding, labels = rng.randn(12, SIZE), rng.randint(0, 4, 12)
-    symbol = triplet_head(mx.sym.var("embedding"), alpha)
-    arrays = {"embedding": mx.nd.array(embedding), "softmax_label": mx.nd.array(labels)}
-    gradients = {name: mx.nd.zeros(array.shape) for name, array in arrays.items()}
-    executor = symbol.bind(mx.cpu(), arrays, gradients)
-    features, same_labels, loss = executor.forward(is_train=True)
-    executor.backward()
-    np.testing.assert_allclose(features.asnumpy(), embedding, rtol=1e-6)
-    np.testing.assert_array_equal(same_labels.asnumpy(), labels)
-    assert loss.shape == (1,)
-    np.testing.assert_allclose(
-        loss.asnumpy()[0], literal_triplet_loss(embedding, alpha), rtol=1e-5, atol=1e-7
-    )
-    wanted = numeric_gradient(lambda: literal_triplet_loss(embedding, alpha), embedding)
-    np.testing.assert_allclose(gradients["embedding"].asnumpy(), wanted, atol=1e-6)
