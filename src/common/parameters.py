@@ -107,7 +107,8 @@ def sort_arrays(arrays, symbol, path):
         sorted_arrays[kinds.get(name, kind)][name] = array
     if wrappers:
         log.info("%s: names are read without %s", path, listed(wrappers))
-    surplus = [name for name in origin if name not in (*kinds, *CLASSIFIER_PARAMETERS)]
+    needed = {*kinds, *CLASSIFIER_PARAMETERS}
+    surplus = [name for name in origin if name not in needed]
     if surplus:
         log.warning("%s holds arrays that its graph does not use: %s", path, listed(surplus))
     return sorted_arrays["arg"], sorted_arrays["aux"]
