@@ -5,7 +5,10 @@ again: 11,500 convolutions in all. Here each such row becomes
 
     Convolution(data, concat(weights), concat(biases), num_group=channels)
 
-with the same parameters: the same function and gradients, from a thirtieth of the operators.
+with the same parameters: the same function and gradients. On two CPU cores a batch of 2 goes
+through in a third of the time and is bound in a sixth; and it can be trained, while MXNet 1.9.1 is
+killed by a floating point exception where it takes the gradient of single channels apart (see
+`plain_concat`). What remains slow is the number of the parameters.
 
 What is saved is always the original symbol.
 """

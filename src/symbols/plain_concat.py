@@ -2,8 +2,9 @@
 
 oneDNN keeps a map's channels in blocks of 8 or 16. Where a map is concatenated from maps that end
 within a block, as NASNet's of 42 channels do, the gradient may come in blocks, which MXNet 1.9.1
-then fails to take apart ("could not construct a sub-memory"). With five axes instead of four the
-concatenation is MXNet's own, which knows no blocks:
+then fails to take apart: "could not construct a sub-memory", or the process is killed by a floating
+point exception. With five axes instead of four the concatenation is MXNet's own, which knows no
+blocks:
 
     concat(a, b)  =  reshape(concat(expand_dims(a), expand_dims(b)))
 
