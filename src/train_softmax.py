@@ -22,7 +22,8 @@ from src.common.log import appended_log, configure_logging
 from src.common.mxnet_backend import mx
 from src.image_iter import FaceImageIter
 from src.training import command, preparation, schedule
-from src.training.heads import CLASSIFICATION_LOSSES, check_margins, classification_head
+from src.training.heads import classification_head
+from src.training.margins import CLASSIFICATION_LOSSES, check_margins
 from src.training.metrics import AccMetric, CrossEntropyMetric, LossValueMetric
 from src.training.model import TrainingModel
 from src.training.networks import adopt_parameters, initializer

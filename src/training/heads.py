@@ -1,24 +1,20 @@
 """What stands on the embedding in training: classification with a margin, or the triplet loss."""
 
 import json
-import math
 
-from src.common.errors import InputError
 from src.common.mxnet_backend import mx
 from src.symbols.symbol_utils import INPUT_SHAPE
-from src.training.margins import arc_margin, combined_margin, cosine_margin, multiplied_angle
+from src.training.margins import (
+    arc_margin,
+    check_margins,
+    combined_margin,
+    cosine_margin,
+    multiplied_angle,
+)
 
-CLASSIFICATION_LOSSES = {
-    0: "softmax",
-    1: "SphereFace",
-    2: "CosineFace",
-    4: "ArcFace",
-    5: "combined margin",
-}
-SPHERE_MARGINS = (1, 2, 3, 4)
-
-# The nodes that hold SphereFace's beta, and what the margin adds to the own class's logit.
+# The nodes that hold SphereFace's beta, the own class's logit, and what the margin adds to it.
 BETA = "fc7_beta"
+OWN = "fc7_own"
 DIFFERENCE = "fc7_difference"
 
 # SphereFace takes the lengths of embeddings as they are. The square of this and 512 times that are
@@ -26,13 +22,17 @@ DIFFERENCE = "fc7_difference"
 LARGEST_COMPONENT = 1e15
 
 
-def shift_target(logits, target, label, num_classes):
-    """`logits` (N, C) with each row's entry at `label` moved to `target` (N,).
+def own_logits(logits, label):
+    """Each row's entry at `label`, (N,), of `logits` (N, C)."""
+    return mx.sym.pick(logits, label, axis=1, name=OWN)
+
+
+def shift_target(logits, own, target, label, num_classes):
+    """`logits` (N, C) with each row's entry at `label` moved from `own` to `target` (N,).
 
     Written as in 2018, by a one-hot mask, so that MXNet of then reads the graph. What is trained is
     `trained_form`.
     """
-    own = mx.sym.pick(logits, label, axis=1)
     difference = mx.sym.elemwise_sub(target, own, name=DIFFERENCE)
     mask = mx.sym.one_hot(label, depth=num_classes, on_value=1.0, off_value=0.0)
     return logits + mx.sym.broadcast_mul(mask, mx.sym.expand_dims(difference, axis=1))
@@ -110,13 +110,13 @@ def sphere_logits(embedding, num_classes, weight, label, margin, beta):
     logits = mx.sym.FullyConnected(
         embedding, unit_weight, num_hidden=num_classes, no_bias=True, name="fc7"
     )
-    own = mx.sym.pick(logits, label, axis=1)
+    own = own_logits(logits, label)
     length = length_of(embedding)
     margined = length * multiplied_angle(own / length, margin)
     beta = mx.sym.full(shape=(1,), val=beta, name=BETA)
     annealed = mx.sym.broadcast_div(mx.sym.broadcast_mul(own, beta) + margined, 1.0 + beta)
     target = mx.sym.where(in_training(own), annealed, own)
-    return shift_target(logits, target, label, num_classes)
+    return shift_target(logits, own, target, label, num_classes)
 
 
 def probabilities_of(logits, label):
@@ -136,7 +136,7 @@ def trained_form(symbol):
     if f"{DIFFERENCE}_output" not in nodes.list_outputs():
         return symbol
     logits, label = nodes["fc7_output"], nodes["softmax_label"]
-    target = mx.sym.pick(logits, label, axis=1) + nodes[f"{DIFFERENCE}_output"]
+    target = nodes[f"{OWN}_output"] + nodes[f"{DIFFERENCE}_output"]
     num_classes = int(symbol.attr_dict()["fc7"]["num_hidden"])
     logits = replace_target(logits, target, label, num_classes)
     return with_beta_input(mx.sym.Group([symbol[0], probabilities_of(logits, label)]))
@@ -162,33 +162,6 @@ def margin_of(loss_type, margin_m, margin_a, margin_b, easy_margin):
     if (margin_a, margin_m, margin_b) == (1.0, 0.0, 0.0):
         return None
     return lambda cosine: combined_margin(cosine, margin_a, margin_m, margin_b)
-
-
-def check_margins(loss_type, margin_s, margin_m, margin_a=1.0, margin_b=0.0, margin=4, beta=0.0):
-    """InputError for margins outside of what the formulas hold for."""
-    if loss_type not in CLASSIFICATION_LOSSES:
-        raise InputError(
-            f"--loss-type {loss_type}: expected one of "
-            + ", ".join(f"{number} ({name})" for number, name in CLASSIFICATION_LOSSES.items())
-        )
-    if loss_type == 1:
-        if margin not in SPHERE_MARGINS:
-            raise InputError(f"--margin {margin}: expected 1, 2, 3 or 4, the factor to the angle")
-        if not 0 <= beta < math.inf:
-            raise InputError(f"--beta {beta}: expected a number from 0 on, 1000 as a rule")
-    if loss_type in (0, 1):
-        return
-    if not 0 < margin_s < math.inf:
-        raise InputError(f"--margin-s {margin_s}: expected a scale above 0, 64 as a rule")
-    if loss_type == 4 and not 0 <= margin_m < math.pi / 2:
-        raise InputError(f"--margin-m {margin_m}: expected an angle in 0..1.57, 0.5 as a rule")
-    if loss_type in (2, 5) and not 0 <= margin_m < math.inf:
-        usual = "0.35 as a rule" if loss_type == 2 else "an angle"
-        raise InputError(f"--margin-m {margin_m}: expected 0 or more, {usual}")
-    if loss_type == 5 and not 0 < margin_a < math.inf:
-        raise InputError(f"--margin-a {margin_a}: expected a factor above 0")
-    if loss_type == 5 and not 0 <= margin_b < math.inf:
-        raise InputError(f"--margin-b {margin_b}: expected 0 or more")
 
 
 def classification_head(
@@ -260,9 +233,9 @@ def classification_head(
         logits = cosine_logits(embedding, num_classes, weight, margin_s)
         with_margin = margin_of(loss_type, margin_m, margin_a, margin_b, easy_margin)
         if with_margin is not None:
-            cosine = mx.sym.pick(logits, label, axis=1) / margin_s
-            target = with_margin(cosine) * margin_s
-            logits = shift_target(logits, target, label, num_classes)
+            own = own_logits(logits, label)
+            target = with_margin(own / margin_s) * margin_s
+            logits = shift_target(logits, own, target, label, num_classes)
     features = mx.sym.BlockGrad(embedding, name="blockgrad0")
     return mx.sym.Group([features, probabilities_of(logits, label)])
 

@@ -1,8 +1,18 @@
-"""Margins: from the cosine of the angle to the own class to what a loss takes in its place."""
+"""The losses there are, and their margins: from the cosine to the own class to what takes its place."""
 
 import math
 
+from src.common.errors import InputError
 from src.common.mxnet_backend import mx
+
+CLASSIFICATION_LOSSES = {
+    0: "softmax",
+    1: "SphereFace",
+    2: "CosineFace",
+    4: "ArcFace",
+    5: "combined margin",
+}
+SPHERE_MARGINS = (1, 2, 3, 4)
 
 # Below the smallest 1 - cos² > 0 that float32 knows (about 6e-8): it changes no value, and keeps
 # the gradient of the root finite where the sine is 0.
@@ -71,3 +81,30 @@ def multiplied_angle(cosine, margin):
         before, multiplied = multiplied, 2.0 * cosine * multiplied - before
     sign = 1.0 - 2.0 * (turns % 2.0)
     return sign * multiplied - 2.0 * turns
+
+
+def check_margins(loss_type, margin_s, margin_m, margin_a=1.0, margin_b=0.0, margin=4, beta=0.0):
+    """InputError for margins outside of what the formulas hold for."""
+    if loss_type not in CLASSIFICATION_LOSSES:
+        raise InputError(
+            f"--loss-type {loss_type}: expected one of "
+            + ", ".join(f"{number} ({name})" for number, name in CLASSIFICATION_LOSSES.items())
+        )
+    if loss_type == 1:
+        if margin not in SPHERE_MARGINS:
+            raise InputError(f"--margin {margin}: expected 1, 2, 3 or 4, the factor to the angle")
+        if not 0 <= beta < math.inf:
+            raise InputError(f"--beta {beta}: expected a number from 0 on, 1000 as a rule")
+    if loss_type in (0, 1):
+        return
+    if not 0 < margin_s < math.inf:
+        raise InputError(f"--margin-s {margin_s}: expected a scale above 0, 64 as a rule")
+    if loss_type == 4 and not 0 <= margin_m < math.pi / 2:
+        raise InputError(f"--margin-m {margin_m}: expected an angle in 0..1.57, 0.5 as a rule")
+    if loss_type in (2, 5) and not 0 <= margin_m < math.inf:
+        usual = "0.35 as a rule" if loss_type == 2 else "an angle"
+        raise InputError(f"--margin-m {margin_m}: expected 0 or more, {usual}")
+    if loss_type == 5 and not 0 < margin_a < math.inf:
+        raise InputError(f"--margin-a {margin_a}: expected a factor above 0")
+    if loss_type == 5 and not 0 <= margin_b < math.inf:
+        raise InputError(f"--margin-b {margin_b}: expected 0 or more")
