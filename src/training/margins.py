@@ -1,4 +1,4 @@
-"""The losses there are, and their margins: from the cosine to the own class to what takes its place."""
+"""The losses there are, and their margins as functions of the cosine to the own class."""
 
 import math
 
