@@ -192,7 +192,8 @@ def test_the_bound_xception_gives_what_the_saved_one_does():
     wanted = literal.forward(is_train=False)[0].asnumpy()
     data = mx.io.DataBatch([arrays.pop("data")])
     module = bind_embedding(symbol, arrays, auxiliary, mx.cpu(), 2, (112, 112))
-    assert np.abs(wanted[0] - wanted[1]).max() > 0.01 * np.abs(wanted).max()
+    # The photos are noise, of which not much is left; it is 100 times what may differ.
+    assert np.abs(wanted[0] - wanted[1]).max() > 1e-3 * np.abs(wanted).max()
     for _ in range(2):
         module.forward(data, is_train=False)
         got = module.get_outputs()[0].asnumpy()
