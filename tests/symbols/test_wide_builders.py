@@ -68,7 +68,7 @@ def test_last_map(network, flags, shape):
 @pytest.mark.parametrize(
     ("network", "flags", "known"),
     [
-        # The paper's table 2, less a classifier of 1000 for 2688 channels.
+        # The authors' figures, less a classifier of 1000 for 2688 channels.
         ("p92", {"version_input": 0}, 37.8 - 2.7),
         ("p131", {"version_input": 0}, 79.5 - 2.7),
         # Keras' own, without their classifiers.
