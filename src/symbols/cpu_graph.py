@@ -109,30 +109,44 @@ def add_flatten(writer, node, data):
     return writer.add("Flatten", f"{node['name']}{MARK}_flat", [data])
 
 
-def prelu_shapes(symbol):
-    """{index of a PReLU's node: shape of its data} for each that has one slope a channel."""
-    nodes = json.loads(symbol.tojson())["nodes"]
+def add_plain_layout(writer, name, data):
+    """`data`, maps of 1×1, in the plain memory layout."""
+    flat = writer.add("Flatten", f"{name}{MARK}_flat", [data])
+    return writer.add("Reshape", f"{name}{MARK}_plain", [flat], shape="(0, 0, 1, 1)")
+
+
+def map_shapes(symbol, nodes):
+    """{index: shape of the output} of each PReLU and batch normalisation; and of variables by name.
+
+    Of what stands behind them nothing is asked: it may need more than one image, as the triplets'
+    heads do.
+    """
+    wanted = {
+        index: f"{node['name']}_output"
+        for index, node in enumerate(nodes)
+        if is_prelu(node) or node["op"] == "BatchNorm"
+    }
+    if not wanted:
+        return {}, {}
     internals = symbol.get_internals()
-    names = [f"{node['name']}_output" for node in nodes if is_prelu(node)]
-    if not names:
-        return {}
-    # What comes behind them may ask for more than one image, as the triplets' heads do.
-    internals = mx.sym.Group([internals[name] for name in names]).get_internals()
+    internals = mx.sym.Group([internals[name] for name in wanted.values()]).get_internals()
     _, shapes, _ = internals.infer_shape_partial(data=INPUT_SHAPE)
-    shapes = dict(zip(internals.list_outputs(), shapes, strict=True))
-    found = {}
-    for index, node in enumerate(nodes):
-        if is_prelu(node):
-            shape = shapes.get(f"{node['name']}_output", ())
-            slope = shapes.get(nodes[node["inputs"][1][0]]["name"], ())
-            # Other frameworks' exporters write one slope for all channels: that stays as it is.
-            if len(shape) < 2 or slope != (1,) or shape[1] == 1:
-                found[index] = shape
-    return found
+    by_name = dict(zip(internals.list_outputs(), shapes, strict=True))
+    return {index: by_name.get(name, ()) for index, name in wanted.items()}, by_name
+
+
+def has_slope_per_channel(nodes, node, shape, by_name):
+    """Whether a PReLU has one slope a channel: other programs also write one for all channels."""
+    slope = by_name.get(nodes[node["inputs"][1][0]]["name"], ())
+    return len(shape) < 2 or slope != (1,) or shape[1] == 1
 
 
 def rewrite_prelu(symbol, for_training):
-    """The same function with each PReLU written as the module says.
+    """The same function with each PReLU written as the module says, and free of two crashes.
+
+    MXNet 1.9.1 takes a batch normalisation of maps of 1×1 in oneDNN's layout (as in GNAP) for one
+    of vectors, if they are otherwise alike: where both are in one process, the second ends it with
+    a segmentation fault. So the first is given the plain layout.
 
     Parameters
     ----------
@@ -150,18 +164,22 @@ def rewrite_prelu(symbol, for_training):
         `extra_auxiliary`.
     """
     graph = json.loads(symbol.tojson())
-    shapes = prelu_shapes(symbol)
+    nodes = graph["nodes"]
+    shapes, by_name = map_shapes(symbol, nodes)
     writer = GraphWriter()
     entries = []  # of each node of the graph: its index in the new one
-    for index, node in enumerate(graph["nodes"]):
+    for index, node in enumerate(nodes):
         inputs = [[entries[i], output, version] for i, output, version in node["inputs"]]
+        shape = shapes.get(index, ())
         if node["op"] == "FullyConnected" and not for_training:
             inputs[0] = add_flatten(writer, node, inputs[0])
-        shape = shapes.get(index)
-        if shape and len(shape) == 4 and shape[1] > 0 and not for_training:
-            entry = add_depthwise_prelu(writer, node["name"], *inputs, shape[1])
-        elif shape is not None:
-            entry = add_normalising_prelu(writer, node["name"], *inputs)
+        if node["op"] == "BatchNorm" and len(shape) == 4 and shape[2:] == (1, 1):
+            inputs[0] = add_plain_layout(writer, node["name"], inputs[0])
+        if is_prelu(node) and has_slope_per_channel(nodes, node, shape, by_name):
+            if len(shape) == 4 and shape[1] > 0 and not for_training:
+                entry = add_depthwise_prelu(writer, node["name"], *inputs, shape[1])
+            else:
+                entry = add_normalising_prelu(writer, node["name"], *inputs)
         else:
             entry = writer.add(node["op"], node["name"], inputs, **node.get("attrs", {}))
         entries.append(entry[0])

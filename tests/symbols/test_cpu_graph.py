@@ -1,6 +1,8 @@
 """Graphs rewritten for the CPU: equal outputs and gradients, and no crash at the second forward."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -235,3 +237,29 @@ def test_an_embedding_does_not_depend_on_its_group():
         results.append(np.concatenate(parts))
     for result in results[1:]:
         np.testing.assert_allclose(result, results[0], atol=1e-5 * np.abs(results[0]).max())
+
+
+ONE_PROCESS = """
+import sys
+from src.common.mxnet_backend import mx
+from src.symbols.cpu_graph import rewrite_prelu
+
+data = mx.sym.var("data")
+maps = mx.sym.Convolution(data, num_filter=32, kernel=(3, 3), stride=(16, 16), name="conv")
+maps = mx.sym.Pooling(maps, global_pool=True, kernel=(7, 7), pool_type="avg")
+vectors = mx.sym.FullyConnected(data, num_hidden=32, name="fc")
+for body in (maps, vectors):
+    body = mx.sym.BatchNorm(body, fix_gamma=True, name="bn")
+    symbol = rewrite_prelu(mx.sym.FullyConnected(body, num_hidden=8, name="last"), False)
+    executor = symbol.simple_bind(mx.cpu(), grad_req="null", data=(1, 3, 112, 112))
+    executor.forward(is_train=False)[0].wait_to_read()
+print("both")
+"""
+
+
+def test_normalised_maps_of_one_place_and_normalised_vectors_in_one_process():
+    """As of a network that ends in GNAP and one that ends in E; the stock graphs end it."""
+    done = subprocess.run(
+        [sys.executable, "-c", ONE_PROCESS], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "both\n"), done.stderr
