@@ -16,8 +16,7 @@ What is saved is always the original symbol.
 import json
 from collections import Counter
 
-from src.symbols.cpu_graph import GraphWriter
-from src.symbols.symbol_utils import INPUT_SHAPE
+from src.symbols.graph_writer import GraphWriter, shapes_before
 
 MARK = "_channel_groups"
 
@@ -46,7 +45,7 @@ def group_channels(symbol):
         return symbol
     convolutions = {entry[0] for row in rows.values() for entry in row}
     left_out = convolutions.union(nodes[index]["inputs"][0][0] for index in convolutions)
-    shapes = parameter_shapes(symbol)
+    shapes = shapes_before(nodes, list(rows))
     grouped = {entry[0] for index in convolutions for entry in nodes[index]["inputs"][1:]}
     writer = GraphWriter()
     entries = {}  # of each node that is kept: its index in the new graph
@@ -60,7 +59,7 @@ def group_channels(symbol):
             attributes = dict(node.get("attrs", {}))
             if index in grouped:
                 # MXNet cannot tell it from the shape of the concatenation.
-                attributes["__shape__"] = str(shapes[node["name"]])
+                attributes["__shape__"] = str(shapes[index])
             entry = writer.add(node["op"], node["name"], inputs, **attributes)
         entries[index] = entry[0]
     heads = [[entries[i], output, version] for i, output, version in graph["heads"]]
@@ -100,12 +99,6 @@ def is_row(nodes, node, uses):
             )
         )
     )
-
-
-def parameter_shapes(symbol):
-    """{name: shape} of the parameters."""
-    shapes, _, _ = symbol.infer_shape_partial(data=INPUT_SHAPE)
-    return dict(zip(symbol.list_arguments(), shapes, strict=True))
 
 
 def add_grouped(writer, name, row, nodes, entries):

@@ -19,7 +19,7 @@ published MobileFaceNet it happens not to.
 import json
 
 from src.common.mxnet_backend import mx
-from src.symbols.symbol_utils import INPUT_SHAPE
+from src.symbols.graph_writer import GraphWriter, shapes_before
 
 MARK = "_cpu_graph"
 
@@ -28,27 +28,6 @@ def is_prelu(node):
     """Whether a node of a symbol's JSON is a PReLU, the leaky ReLU whose slopes are learnt."""
     attributes = node.get("attrs", {})
     return node["op"] == "LeakyReLU" and attributes.get("act_type", "leaky") == "prelu"
-
-
-class GraphWriter:
-    """Nodes of a new graph, in an order in which inputs come first."""
-
-    def __init__(self):
-        self.nodes = []
-
-    def add(self, op, name, inputs=(), **attributes):
-        """Appends a node; returns its first output as an entry [node, output, version]."""
-        node = {"op": op, "name": name, "inputs": [list(entry) for entry in inputs]}
-        if attributes:
-            node["attrs"] = attributes
-        self.nodes.append(node)
-        return [len(self.nodes) - 1, 0, 0]
-
-    def to_symbol(self, heads, attributes):
-        """The Symbol whose outputs are the entries `heads`."""
-        variables = [i for i, node in enumerate(self.nodes) if node["op"] == "null"]
-        graph = {"nodes": self.nodes, "arg_nodes": variables, "heads": heads, "attrs": attributes}
-        return mx.sym.load_json(json.dumps(graph))
 
 
 def add_normalising_prelu(writer, name, data, slope):
@@ -115,30 +94,10 @@ def add_plain_layout(writer, name, data):
     return writer.add("Reshape", f"{name}{MARK}_plain", [flat], shape="(0, 0, 1, 1)")
 
 
-def map_shapes(symbol, nodes):
-    """{index: shape of the output} of each PReLU and batch normalisation; and of variables by name.
-
-    Of what stands behind them nothing is asked: it may need more than one image, as the triplets'
-    heads do.
-    """
-    wanted = {
-        index: f"{node['name']}_output"
-        for index, node in enumerate(nodes)
-        if is_prelu(node) or node["op"] == "BatchNorm"
-    }
-    if not wanted:
-        return {}, {}
-    internals = symbol.get_internals()
-    internals = mx.sym.Group([internals[name] for name in wanted.values()]).get_internals()
-    _, shapes, _ = internals.infer_shape_partial(data=INPUT_SHAPE)
-    by_name = dict(zip(internals.list_outputs(), shapes, strict=True))
-    return {index: by_name.get(name, ()) for index, name in wanted.items()}, by_name
-
-
-def has_slope_per_channel(nodes, node, shape, by_name):
+def has_slope_per_channel(node, data_shape, shapes):
     """Whether a PReLU has one slope a channel: other programs also write one for all channels."""
-    slope = by_name.get(nodes[node["inputs"][1][0]]["name"], ())
-    return len(shape) < 2 or slope != (1,) or shape[1] == 1
+    slope = shapes.get(node["inputs"][1][0], ())
+    return len(data_shape) < 2 or slope != (1,) or data_shape[1] == 1
 
 
 def rewrite_prelu(symbol, for_training):
@@ -165,7 +124,8 @@ def rewrite_prelu(symbol, for_training):
     """
     graph = json.loads(symbol.tojson())
     nodes = graph["nodes"]
-    shapes, by_name = map_shapes(symbol, nodes)
+    of_interest = [i for i, n in enumerate(nodes) if is_prelu(n) or n["op"] == "BatchNorm"]
+    shapes = shapes_before(nodes, of_interest)
     writer = GraphWriter()
     entries = []  # of each node of the graph: its index in the new one
     for index, node in enumerate(nodes):
@@ -175,7 +135,7 @@ def rewrite_prelu(symbol, for_training):
             inputs[0] = add_flatten(writer, node, inputs[0])
         if node["op"] == "BatchNorm" and len(shape) == 4 and shape[2:] == (1, 1):
             inputs[0] = add_plain_layout(writer, node["name"], inputs[0])
-        if is_prelu(node) and has_slope_per_channel(nodes, node, shape, by_name):
+        if is_prelu(node) and has_slope_per_channel(node, shape, shapes):
             if len(shape) == 4 and shape[1] > 0 and not for_training:
                 entry = add_depthwise_prelu(writer, node["name"], *inputs, shape[1])
             else:

@@ -13,8 +13,7 @@ What is saved is always the original symbol.
 
 import json
 
-from src.symbols.cpu_graph import GraphWriter
-from src.symbols.symbol_utils import INPUT_SHAPE
+from src.symbols.graph_writer import GraphWriter, shapes_before
 
 MARK = "_plain"
 BLOCK = 16  # channels in a block, with AVX-512; otherwise 8
@@ -34,7 +33,7 @@ def plain_concatenations(symbol):
         Same arguments and outputs in the same order; the symbol itself where there are none such.
     """
     graph = json.loads(symbol.tojson())
-    wanted = concatenations_within_blocks(symbol, graph["nodes"])
+    wanted = concatenations_within_blocks(graph["nodes"])
     if not wanted:
         return symbol
     writer = GraphWriter()
@@ -50,7 +49,7 @@ def plain_concatenations(symbol):
     return writer.to_symbol(heads, graph["attrs"])
 
 
-def concatenations_within_blocks(symbol, nodes):
+def concatenations_within_blocks(nodes):
     """Indices of the nodes that concatenate maps, some of a broken number of blocks, and whose
     gradient may come in blocks."""
     concatenations = {
@@ -60,13 +59,11 @@ def concatenations_within_blocks(symbol, nodes):
     }
     if not concatenations:
         return set()
-    internals = symbol.get_internals()
-    _, shapes, _ = internals.infer_shape_partial(data=INPUT_SHAPE)
-    shapes = dict(zip(internals.list_outputs(), shapes, strict=True))
+    shapes = shapes_before(nodes, list(concatenations))
     blocked = gradients_in_blocks(nodes)
 
     def parts(node):
-        return [shapes.get(f"{nodes[entry[0]]['name']}_output", ()) for entry in node["inputs"]]
+        return [shapes.get(entry[0], ()) for entry in node["inputs"]]
 
     return {
         index
