@@ -21,7 +21,7 @@ ONNX = ["onnx>=1.16,<2", "onnxruntime>=1.17,<2"]
 
 setup(
     name="insightface-mxnet-port",
-    version="1.0.0",
+    version="1.1.0",
     description="A faithful MXNet port of the 2018 InsightFace training scripts",
     license="MIT",
     python_requires=">=3.10,<3.13",

@@ -59,6 +59,8 @@ def test_the_command_can_be_run(words, tmp_path):
     module, arguments = module_of(words)
     if module.startswith("src."):
         command = importlib.import_module(module)
+        if hasattr(command, "__path__"):
+            command = importlib.import_module(f"{module}.__main__")
         # 2018's aligner had another name for it.
         parse = getattr(command, "parse_args", None) or command.parse_arguments
         parse(arguments)
@@ -69,3 +71,17 @@ def test_the_command_can_be_run(words, tmp_path):
 
 def test_readme_shows_commands():
     assert len(COMMANDS) > 15
+
+
+def test_the_table_of_networks_is_what_the_command_prints(capsys):
+    with open(os.path.join(REPOSITORY, "README.md"), encoding="utf-8") as file:
+        rows = re.findall(
+            r"^\| ([a-z]\d+(?: \w+)?) \|[^|]*\| (\d+ \| \S+ M \| \S+ [MG]) \|",
+            file.read(),
+            re.MULTILINE,
+        )
+    importlib.import_module("src.symbols.__main__").main(["--all"])
+    printed = [
+        line for line in capsys.readouterr().out.splitlines() if re.match(r"\| [a-z]\d", line)
+    ]
+    assert [f"| {name} | {figures} |" for name, figures in rows] == printed
