@@ -101,6 +101,8 @@ def build_embedding(
         For a combination that cannot be built, naming what is possible.
     """
     letter, number = parse_network(network)
+    if embedding_size < 1:
+        raise InputError(f"--emb-size {embedding_size}: expected a whole number from 1 on")
     embedding = BUILDERS[letter](
         num_classes=embedding_size,
         num_layers=number,

@@ -69,6 +69,8 @@ def test_gnap_is_as_wide_as_asked_for(size):
         ({"network": "r18", "version_output": "A"}, "--emb-size 512"),
         ({"network": "r18", "version_output": "Z"}, "--emb-size 25088"),
         ({"network": "r101", "version_output": "GNAP"}, "ends in 2048"),
+        ({"network": "s20", "embedding_size": 0}, "--emb-size 0: expected a whole number from 1"),
+        ({"network": "r18", "embedding_size": -2}, "--emb-size -2: expected a whole number"),
         ({"network": "r18", "version_output": "GDC", "version_input": 0}, "does not fit"),
     ],
 )
