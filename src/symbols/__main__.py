@@ -14,7 +14,7 @@ import logging
 import os
 import re
 
-from src.common.arguments import add_version_arguments, positive_int, resolve_arguments
+from src.common.arguments import add_version_arguments, resolve_arguments
 from src.common.checkpoint_names import parse_one_model, symbol_path
 from src.common.checkpoints import cut_at_embedding, load
 from src.common.errors import InputError, run_command
@@ -46,7 +46,9 @@ _SHOWN_OPERATORS = 3
 
 def depth_number(text):
     """A whole number from 0 on; for `type=`."""
-    return 0 if text == "0" else positive_int(text)
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from 0 on")
+    return int(text)
 
 
 def is_network(name):
@@ -79,7 +81,7 @@ def build_network(name, args, version_output):
     mobile = name.startswith("y")
     return build_embedding(
         name,
-        args.emb_size or (128 if mobile else 512),
+        (128 if mobile else 512) if args.emb_size is None else args.emb_size,
         version_se=args.version_se,
         version_input=args.version_input,
         version_output=version_output or ("GDC" if mobile else "E"),

@@ -1,6 +1,7 @@
 """A drawing of a network's rows, by graphviz."""
 
 import os
+import subprocess
 
 import graphviz
 
@@ -61,6 +62,11 @@ def save(graph, path):
     graph : graphviz.Digraph
     path : str
         Its ending is the format.
+
+    Raises
+    ------
+    InputError
+        `dot` cannot draw it, as where it was built without that format.
     """
     ending = os.path.splitext(path)[1][1:]
     if ending in SOURCES:
@@ -70,6 +76,11 @@ def save(graph, path):
             content = graph.pipe(ending)
         except graphviz.ExecutableNotFound:
             return False
+        except subprocess.CalledProcessError as error:
+            raise InputError(
+                f"--picture {path}: the program dot failed with exit status {error.returncode}; "
+                "--picture NAME.dot writes what it draws from"
+            ) from None
     with whole_file(path) as file:
         file.write(content)
     return True

@@ -157,6 +157,19 @@ def test_wrong_flags(capsys, flags):
     assert "error: " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("size", ["0", "-3"])
+def test_a_wrong_embedding_size(capsys, size):
+    with pytest.raises(InputError, match=f"--emb-size {size}: expected a whole number from 1"):
+        printed(capsys, "y1", "--emb-size", size)
+
+
+@pytest.mark.parametrize("depth", ["-1", "1.5", "a"])
+def test_a_wrong_depth(capsys, depth):
+    with pytest.raises(SystemExit):
+        command.parse_args(["y1", "--depth", depth])
+    assert f"'{depth}': expected a whole number from 0 on" in capsys.readouterr().err
+
+
 def test_the_process_ends_on_a_wrong_name_with_one_line():
     done = subprocess.run(
         [sys.executable, "-m", "src.symbols", "r51"], capture_output=True, text=True

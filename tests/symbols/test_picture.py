@@ -31,17 +31,34 @@ def test_each_row_is_a_box_and_each_input_an_arrow(tmp_path):
     assert "Concat, FullyConnected" in text
 
 
-def test_the_program_draws(tmp_path, monkeypatch):
-    """A program named dot that answers with its arguments and what it was given."""
-    program = tmp_path / "bin" / "dot"
-    program.parent.mkdir()
-    program.write_text('#!/bin/sh\necho "$@"\ncat\n')
+def program_dot(folder, script, monkeypatch):
+    """Puts a program named dot where programs are looked for first."""
+    folder.mkdir()
+    program = folder / "dot"
+    program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+
+def test_the_program_draws(tmp_path, monkeypatch):
+    """Here it answers with its arguments and what it was given."""
+    program_dot(tmp_path / "bin", 'echo "$@"\ncat', monkeypatch)
     assert save(draw("net", ROWS), str(tmp_path / "net.svg"))
     drawn = (tmp_path / "net.svg").read_text()
     assert drawn.startswith("-Tsvg\n")
     assert "box1 -> box2" in drawn
+
+
+def test_a_program_that_fails_is_told_and_leaves_no_file(tmp_path, monkeypatch, capfd):
+    """As a dot does that was built without PNG."""
+    program_dot(
+        tmp_path / "bin", 'cat > /dev/null; echo "Format not recognized" >&2; exit 3', monkeypatch
+    )
+    path = tmp_path / "net.png"
+    with pytest.raises(InputError, match=r"net\.png: the program dot failed with exit status 3"):
+        save(draw("net", ROWS), str(path))
+    assert not path.exists()
+    assert "Format not recognized" in capfd.readouterr().err
 
 
 def test_without_the_program_no_file_is_left(tmp_path, monkeypatch):
