@@ -63,7 +63,7 @@ class Annealing(NamedTuple):
 
 
 def check_annealing(annealing):
-    """InputError for what would not make beta fall."""
+    """InputError for numbers that beta's formula does not hold for."""
     flags = ("--beta", "--beta-min", "--beta-freeze", "--gamma", "--power")
     for flag, value in zip(flags, annealing, strict=True):
         if not 0 <= value < math.inf:
@@ -137,11 +137,18 @@ def describe(schedule, images, batch_size):
         rate += f" (the run ends before batch {later})"
     lines.append(rate)
     if schedule.annealing is not None:
-        lines.append(
-            f"SphereFace's beta {schedule.annealing.start:g}, falling to no less than "
-            f"{schedule.annealing.minimum:g} from batch {schedule.annealing.freeze + 2} on"
-        )
+        lines.append(describe_beta(schedule.annealing))
     return lines
+
+
+def describe_beta(annealing):
+    """A line that says how beta will go."""
+    begins = f"SphereFace's beta {annealing.start:g}"
+    changes = annealing.freeze + 2
+    if annealing.start < annealing.minimum:
+        # 2018: taken as it is, so that the minimum is what beta rises to.
+        return f"{begins}, then {annealing.minimum:g}, its minimum, from batch {changes} on"
+    return f"{begins}, falling to no less than {annealing.minimum:g} from batch {changes} on"
 
 
 def own_class_logit(loss_type, margin_s, margin_m, margin_a, margin_b):

@@ -140,7 +140,7 @@ def test_beta_waits_for_the_first_batch_behind_those_it_is_frozen_for():
 
 @pytest.mark.parametrize("place", range(5))
 @pytest.mark.parametrize("value", [-1, math.nan, math.inf])
-def test_what_does_not_fall_is_refused(place, value):
+def test_numbers_that_beta_is_not_defined_for_are_refused(place, value):
     flags = [1000.0, 5.0, 0, 0.12, 1.0]
     check_annealing(Annealing(*flags))
     flags[place] = value
@@ -153,6 +153,14 @@ def test_how_beta_will_go_is_said_before_the_start():
     annealing = Annealing(1000.0, 5.0, 5000, 0.06, 1.0)
     lines = describe(Schedule(0.1, [], 10, 5, annealing=annealing), 85, 8)
     assert lines[-1] == "SphereFace's beta 1000, falling to no less than 5 from batch 5002 on"
+
+
+def test_a_beta_below_its_minimum_is_said_to_rise():
+    """2018 took it, and it is what --beta 1 gives beside the other defaults."""
+    plan = Schedule(0.1, [], 10, 5, annealing=Annealing(1.0, 5.0, 3, 0.12, 1.0))
+    assert [plan.beta(step) for step in (1, 4, 5, 6)] == [1.0, 1.0, 5.0, 5.0]
+    *_, line = describe(plan, 85, 8)
+    assert line == "SphereFace's beta 1, then 5, its minimum, from batch 5 on"
 
 
 @pytest.mark.parametrize("margin", [1, 2, 3, 4])
