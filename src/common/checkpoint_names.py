@@ -31,7 +31,7 @@ def split_model(text):
     if not text or (comma and not find_epochs(text)):
         raise InputError(
             f"model {text!r}: expected prefix,epoch (as in ../model/softmax,50), prefix,1|2|3, "
-            "or a prefix alone for every epoch"
+            "or a prefix alone"
         )
     return text, None
 
