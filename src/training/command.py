@@ -16,7 +16,10 @@ log = logging.getLogger(__name__)
 DEFAULT_PER_BATCH_SIZE = 128
 
 # Flags that a run must have in common with the state it goes on from.
-IDENTITY = ("network", "emb_size", "loss_type", "num_classes", "batch_size", "ctx_num")
+IDENTITY = (
+    *("network", "version_se", "version_input", "version_output", "version_unit", "version_act"),
+    *("emb_size", "loss_type", "num_classes", "batch_size", "ctx_num"),
+)
 
 
 def check_flags(parser, args):

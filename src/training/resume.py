@@ -70,11 +70,11 @@ def check_same_run(path, was, now):
     path : str
         Of the state, for the message.
     was, now : dict
-        Settings by flag.
+        Settings by flag; a state of an older version may lack some.
     """
-    others = [flag for flag in now if was.get(flag) != now[flag]]
+    others = [flag for flag in now if flag in was and was[flag] != now[flag]]
     if others:
-        differences = "; ".join(f"{flag} was {was.get(flag)}, is {now[flag]}" for flag in others)
+        differences = "; ".join(f"{flag} was {was[flag]}, is {now[flag]}" for flag in others)
         raise InputError(
             f"{path} is of another run ({differences}): take another --prefix, start from a "
             "checkpoint with --pretrained instead of --resume, or delete that file to begin anew"

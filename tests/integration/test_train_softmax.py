@@ -200,6 +200,10 @@ def test_a_state_of_another_run_is_refused(learnable_set, tmp_path):
     train(learnable_set, tmp_path / "m", *more)
     with pytest.raises(InputError, match="batch_size was 4, is 8"):
         train(learnable_set, tmp_path / "m", *more, "--per-batch-size", 8, "--resume")
+    graph = (tmp_path / "m-symbol.json").read_text()
+    with pytest.raises(InputError, match="version_output was GDC, is GNAP"):
+        train(learnable_set, tmp_path / "m", *more, "--version-output", "GNAP", "--resume")
+    assert (tmp_path / "m-symbol.json").read_text() == graph
 
 
 def test_it_begins_where_a_checkpoint_of_other_people_ended(learnable_set, tmp_path, caplog):

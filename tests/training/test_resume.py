@@ -67,3 +67,4 @@ def test_other_settings_are_named():
     check_same_run("m.state", {"network": "y1"}, {"network": "y1"})
     with pytest.raises(InputError, match="network was y1, is r50"):
         check_same_run("m.state", {"network": "y1", "batch_size": 8}, {"network": "r50"})
+    check_same_run("m.state", {"network": "y1"}, {"network": "y1", "of_a_later_version": 1})
