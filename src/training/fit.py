@@ -109,5 +109,6 @@ def _reset_epoch(metric):
 
 def _log_epoch(progress, seconds):
     for name, value in progress.eval_metric.get_global_name_value():
-        log.info("Epoch[%d] Train-%s=%f", progress.epoch, name, value)
+        if not math.isnan(value):  # as where a run goes on behind an epoch's last batch
+            log.info("Epoch[%d] Train-%s=%f", progress.epoch, name, value)
     log.info("Epoch[%d] Time cost=%.3f", progress.epoch, seconds)
