@@ -88,20 +88,6 @@ def literal_loss(embedding, weight, bias, labels, **flags):
     return -np.mean(np.log(probabilities[np.arange(len(labels)), labels]))
 
 
-def numeric_gradient(function, array, step=1e-6):
-    """Central differences, one entry at a time."""
-    gradient = np.empty_like(array)
-    for index in np.ndindex(*array.shape):
-        kept = array[index]
-        array[index] = kept + step
-        above = function()
-        array[index] = kept - step
-        below = function()
-        array[index] = kept
-        gradient[index] = (above - below) / (2 * step)
-    return gradient
-
-
 def head_executor(flags, embedding, weight, labels, bias, form="trained"):
     symbol = classification_head(mx.sym.var("embedding"), len(weight), embedding_size=SIZE, **flags)
     symbol = FORMS[form](symbol)
@@ -133,7 +119,7 @@ def batch(seed, turn=0.0):
 # Angles to the target near 90°, small, and above π - m.
 @pytest.mark.parametrize("turn", [0.0, 0.7, -0.85], ids=["far", "near", "opposite"])
 @pytest.mark.parametrize("name", MARGINS)
-def test_probabilities_and_gradients_are_those_of_the_formula(name, turn):
+def test_probabilities_and_gradients_are_those_of_the_formula(numeric_gradient, name, turn):
     flags = MARGINS[name]
     embedding, weight, labels, bias = batch(3, turn)
     used_bias = bias * 0 if flags.get("fc7_no_bias") else bias
@@ -194,7 +180,7 @@ def test_probabilities_at_the_ends_and_at_the_borders_of_segments(name):
 
 @pytest.mark.parametrize("name", [name for name in MARGINS if "softmax" not in name])
 @pytest.mark.parametrize("angle", [0.03, np.pi - 0.03])
-def test_gradients_near_the_ends_are_those_of_the_formula(name, angle):
+def test_gradients_near_the_ends_are_those_of_the_formula(numeric_gradient, name, angle):
     flags = MARGINS[name]
     embedding, weight, labels, bias = batch(5)
     weight = turned(weight, embedding, labels, angle, seed=2)
