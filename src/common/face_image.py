@@ -205,6 +205,9 @@ def get_dataset_clfw(input_dir):
     return [_item(photo, 0, input_dir) for photo in _entries(input_dir)]
 
 
+# What the steps before write beside the person folders.
+OWN_FILES = ("lst", "lst.journal", "lst.skipped", "names.tsv", "property")
+
 # 2018: `webface` means person folders; `get_dataset_webface` is for who calls it by its name.
 DATASETS = {
     "webface": get_dataset_common,
@@ -229,15 +232,15 @@ def _entries(folder):
 
 def _folders(folder, warn_of_files=False):
     """Sorted names of the folders in a folder; files beside them are left out, with a warning."""
-    names = _entries(folder)
+    names = [name for name in _entries(folder) if name not in OWN_FILES]
     folders = [name for name in names if os.path.isdir(os.path.join(folder, name))]
-    if warn_of_files and len(folders) < len(names):
-        first = next(name for name in names if name not in set(folders))
+    strays = sorted(set(names) - set(folders))
+    if warn_of_files and strays:
         log.warning(
             "%s: %d files beside the person folders are left out (the first is %s)",
             folder,
-            len(names) - len(folders),
-            first,
+            len(strays),
+            strays[0],
         )
     return folders
 

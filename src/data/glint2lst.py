@@ -22,7 +22,7 @@ from PIL import Image
 
 from src.common.arguments import resolve_arguments
 from src.common.errors import InputError, run_command
-from src.common.face_image import write_property
+from src.common.face_image import OWN_FILES, write_property
 from src.common.face_preprocess import (
     format_aligned_line,
     format_unaligned_line,
@@ -36,7 +36,6 @@ from src.data.person_folders import name_some, read_person_folders
 log = logging.getLogger(__name__)
 
 PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-OWN_FILES = ("lst", "lst.journal", "lst.skipped", "names.tsv", "property")
 UNKNOWN_LABEL = -1  # 2018: of a landmark file without labels (test photos)
 
 

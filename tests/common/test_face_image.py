@@ -64,7 +64,7 @@ def test_property_with_blank_lines_is_read(tmp_path):
 def test_person_folders(tmp_path, name, caplog):
     root = plant(tmp_path, "b/2.jpg", "b/10.jpg", "a a/注.png", "b/note.txt")
     plant(tmp_path, ".git/x", "b/.DS_Store")
-    plant(tmp_path, "stray.jpg", "stray2.jpg")
+    plant(tmp_path, "stray.jpg", "stray2.jpg", "names.tsv", "lst")  # the last two are our own
     (tmp_path / "empty").mkdir()
     with caplog.at_level(logging.WARNING):
         dataset = face_image.get_dataset(name, root)
