@@ -102,7 +102,11 @@ def add_version_arguments(parser):
         "--version-output", default="E", help="embedding head: E, GNAP, GDC, … (y needs one of two)"
     )
     parser.add_argument("--version-unit", type=int, default=3, help="residual unit: 0 to 3")
-    parser.add_argument("--version-act", default="prelu", help="activation: prelu or relu")
+    parser.add_argument(
+        "--version-act",
+        default="prelu",
+        help="activation: prelu, relu, sigmoid, softrelu, softsign or tanh",
+    )
     parser.add_argument("--use-deformable", type=int, default=0, help="deformable convolution")
     parser.add_argument("--emb-size", type=int, default=512, help="length of the embedding")
 

@@ -176,8 +176,8 @@ def summarize(args):
         )
         return print_networks(listed, size)
     if len(args.names) > 1:
-        listed = ((name, embedding_symbol(name, args)) for name in args.names)
-        return print_networks(listed, size)
+        # All are built before the first row is printed: one may not exist.
+        return print_networks([(n, embedding_symbol(n, args)) for n in args.names], size)
     if args.picture:
         check_format(args.picture)
     (name,) = args.names

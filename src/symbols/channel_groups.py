@@ -16,7 +16,7 @@ What is saved is always the original symbol.
 import json
 from collections import Counter
 
-from src.symbols.graph_writer import GraphWriter, shapes_before
+from src.symbols.graph_writer import rewrite_nodes, shapes_before
 
 MARK = "_channel_groups"
 
@@ -43,27 +43,20 @@ def group_channels(symbol):
     rows = find_rows(nodes, graph["heads"])
     if not rows:
         return symbol
-    convolutions = {entry[0] for row in rows.values() for entry in row}
-    left_out = convolutions.union(nodes[index]["inputs"][0][0] for index in convolutions)
     shapes = shapes_before(nodes, list(rows))
+    convolutions = {entry[0] for row in rows.values() for entry in row}
     grouped = {entry[0] for index in convolutions for entry in nodes[index]["inputs"][1:]}
-    writer = GraphWriter()
-    entries = {}  # of each node that is kept: its index in the new graph
-    for index, node in enumerate(nodes):
-        if index in left_out:
-            continue
+
+    def replace(writer, index, node, inputs):
         if index in rows:
-            entry = add_grouped(writer, node["name"], rows[index], nodes, entries)
-        else:
-            inputs = [[entries[i], output, version] for i, output, version in node["inputs"]]
-            attributes = dict(node.get("attrs", {}))
-            if index in grouped:
-                # MXNet cannot tell it from the shape of the concatenation.
-                attributes["__shape__"] = str(shapes[index])
-            entry = writer.add(node["op"], node["name"], inputs, **attributes)
-        entries[index] = entry[0]
-    heads = [[entries[i], output, version] for i, output, version in graph["heads"]]
-    return writer.to_symbol(heads, graph["attrs"])
+            return add_grouped(writer, node["name"], inputs)
+        if index in grouped:
+            # MXNet cannot tell it from the shape of the concatenation.
+            attributes = {**node.get("attrs", {}), "__shape__": str(shapes[index])}
+            return writer.add(node["op"], node["name"], **attributes)
+        return None
+
+    return rewrite_nodes(graph, replace)
 
 
 def find_rows(nodes, heads):
@@ -101,27 +94,18 @@ def is_row(nodes, node, uses):
     )
 
 
-def add_grouped(writer, name, row, nodes, entries):
-    """Appends the grouped convolution for a row; returns its entry."""
-    convolutions = [nodes[index] for index, *_ in row]
+def add_grouped(writer, name, row):
+    """Appends the grouped convolution for a row, the entries of its convolutions."""
+    convolutions = [writer.nodes[index] for index, *_ in row]
     first = convolutions[0]
-    parts = nodes[first["inputs"][0][0]]
-    index, output, version = parts["inputs"][0]
-    inputs = [[entries[index], output, version]]
+    parts = writer.nodes[first["inputs"][0][0]]
+    count = str(len(row))
+    inputs = [parts["inputs"][0]]
     for position in range(1, len(first["inputs"])):  # weights, biases
-        arrays = [[entries[c["inputs"][position][0]], 0, 0] for c in convolutions]
+        arrays = [convolution["inputs"][position] for convolution in convolutions]
         inputs.append(
-            writer.add(
-                "Concat",
-                f"{name}{MARK}{position}",
-                arrays,
-                dim="0",
-                num_args=str(len(arrays)),
-            )
+            writer.add("Concat", f"{name}{MARK}{position}", arrays, dim="0", num_args=count)
         )
-    settings = {
-        **first["attrs"],
-        "num_filter": str(int(first["attrs"]["num_filter"]) * len(row)),
-        "num_group": str(len(row)),
-    }
+    filters = str(int(first["attrs"]["num_filter"]) * len(row))
+    settings = {**first["attrs"], "num_filter": filters, "num_group": count}
     return writer.add("Convolution", name, inputs, **settings)

@@ -19,7 +19,7 @@ published MobileFaceNet it happens not to.
 import json
 
 from src.common.mxnet_backend import mx
-from src.symbols.graph_writer import GraphWriter, shapes_before
+from src.symbols.graph_writer import rewrite_nodes, shapes_before
 
 MARK = "_cpu_graph"
 
@@ -126,25 +126,20 @@ def rewrite_prelu(symbol, for_training):
     nodes = graph["nodes"]
     of_interest = [i for i, n in enumerate(nodes) if is_prelu(n) or n["op"] == "BatchNorm"]
     shapes = shapes_before(nodes, of_interest)
-    writer = GraphWriter()
-    entries = []  # of each node of the graph: its index in the new one
-    for index, node in enumerate(nodes):
-        inputs = [[entries[i], output, version] for i, output, version in node["inputs"]]
+
+    def replace(writer, index, node, inputs):
         shape = shapes.get(index, ())
         if node["op"] == "FullyConnected" and not for_training:
             inputs[0] = add_flatten(writer, node, inputs[0])
         if node["op"] == "BatchNorm" and len(shape) == 4 and shape[2:] == (1, 1):
             inputs[0] = add_plain_layout(writer, node["name"], inputs[0])
-        if is_prelu(node) and has_slope_per_channel(node, shape, shapes):
-            if len(shape) == 4 and shape[1] > 0 and not for_training:
-                entry = add_depthwise_prelu(writer, node["name"], *inputs, shape[1])
-            else:
-                entry = add_normalising_prelu(writer, node["name"], *inputs)
-        else:
-            entry = writer.add(node["op"], node["name"], inputs, **node.get("attrs", {}))
-        entries.append(entry[0])
-    heads = [[entries[i], output, version] for i, output, version in graph["heads"]]
-    return writer.to_symbol(heads, graph["attrs"])
+        if not is_prelu(node) or not has_slope_per_channel(node, shape, shapes):
+            return None
+        if len(shape) == 4 and shape[1] > 0 and not for_training:
+            return add_depthwise_prelu(writer, node["name"], *inputs, shape[1])
+        return add_normalising_prelu(writer, node["name"], *inputs)
+
+    return rewrite_nodes(graph, replace)
 
 
 def extra_auxiliary(rewritten, arg_params):

@@ -1,4 +1,7 @@
-"""What the rewritings of graphs share: shapes within a symbol, and writing a new one."""
+"""What the rewritings of graphs share: shapes within a symbol, and writing a new one.
+
+A node that nothing refers to any more may stay in the list of nodes: MXNet drops it.
+"""
 
 import json
 
@@ -25,6 +28,29 @@ class GraphWriter:
         variables = [i for i, node in enumerate(self.nodes) if node["op"] == "null"]
         graph = {"nodes": self.nodes, "arg_nodes": variables, "heads": heads, "attrs": attributes}
         return mx.sym.load_json(json.dumps(graph))
+
+
+def rewrite_nodes(graph, replace):
+    """The Symbol of a graph in which some nodes are replaced.
+
+    Parameters
+    ----------
+    graph : dict
+        A symbol's JSON.
+    replace : callable
+        (writer, index, node, inputs) → what it has added in the node's place, as an entry, or None
+        to keep the node. `inputs` are the node's in the new graph.
+    """
+    writer = GraphWriter()
+    entries = []  # of each node: its index in the new graph
+    for index, node in enumerate(graph["nodes"]):
+        inputs = [[entries[i], output, version] for i, output, version in node["inputs"]]
+        entry = replace(writer, index, node, inputs)
+        if entry is None:
+            entry = writer.add(node["op"], node["name"], inputs, **node.get("attrs", {}))
+        entries.append(entry[0])
+    heads = [[entries[i], output, version] for i, output, version in graph["heads"]]
+    return writer.to_symbol(heads, graph["attrs"])
 
 
 def shapes_before(nodes, wanted):

@@ -13,7 +13,7 @@ What is saved is always the original symbol.
 
 import json
 
-from src.symbols.graph_writer import GraphWriter, shapes_before
+from src.symbols.graph_writer import rewrite_nodes, shapes_before
 
 MARK = "_plain"
 BLOCK = 16  # channels in a block, with AVX-512; otherwise 8
@@ -36,17 +36,11 @@ def plain_concatenations(symbol):
     wanted = concatenations_within_blocks(graph["nodes"])
     if not wanted:
         return symbol
-    writer = GraphWriter()
-    entries = []  # of each node of the graph: its index in the new one
-    for index, node in enumerate(graph["nodes"]):
-        inputs = [[entries[i], output, version] for i, output, version in node["inputs"]]
-        if index in wanted:
-            entry = add_plain_concatenation(writer, node["name"], inputs)
-        else:
-            entry = writer.add(node["op"], node["name"], inputs, **node.get("attrs", {}))
-        entries.append(entry[0])
-    heads = [[entries[i], output, version] for i, output, version in graph["heads"]]
-    return writer.to_symbol(heads, graph["attrs"])
+
+    def replace(writer, index, node, inputs):
+        return add_plain_concatenation(writer, node["name"], inputs) if index in wanted else None
+
+    return rewrite_nodes(graph, replace)
 
 
 def concatenations_within_blocks(nodes):

@@ -132,6 +132,12 @@ def test_wrong_names_list_what_is_possible(capsys, name, possible):
     assert "\n" not in str(error.value)
 
 
+def test_no_row_where_one_of_several_names_is_wrong(capsys):
+    with pytest.raises(InputError, match="'nope' is neither a network"):
+        command.main(["y1", "nope"])
+    assert capsys.readouterr().out == ""
+
+
 @pytest.mark.parametrize("size", ["0,112", "1,2,3", "a", ""])
 def test_a_wrong_image_size(capsys, size):
     with pytest.raises(InputError, match=r"image size .*: expected height,width such as 112,112"):
