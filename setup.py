@@ -45,6 +45,6 @@ setup(
         "cpu": ["mxnet==1.9.1"],
         "cu112": ["mxnet-cu112==1.9.1", *CUDA_LIBRARIES],
         "onnx": ONNX,
-        "dev": ["pytest>=8", "pytest-timeout", "hypothesis", "ruff>=0.6", *ONNX],
+        "dev": ["pytest>=8", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff>=0.6", *ONNX],
     },
 )

@@ -2,11 +2,12 @@
 # Installs what is missing and runs the tests; arguments go to pytest.
 #   bash recipes/test.sh              all that should pass before a commit
 #   bash recipes/test.sh -m slow      the long ones
+#   bash recipes/test.sh -n 0         in one process, as a debugger needs it
 #   PYTHON=python3.12 VENV=.venv312 bash recipes/test.sh
 set -euo pipefail
 WITH_TESTS=1
 . "$(dirname "${BASH_SOURCE[0]}")/install.sh"
 cd "$repository"
-# Two test processes on two cores: more threads than cores would only wait for each other.
+# Two test processes: with a thread for each core they would only wait for each other.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
-"$VENV/bin/python" -m pytest "$@"
+"$VENV/bin/python" -m pytest -n 2 --dist worksteal "$@"
