@@ -1,10 +1,9 @@
 """DenseNet-BC (Huang et al., arXiv 1608.06993, table 1), d121, d161, d169 and d201."""
 
-from src.common.errors import InputError
 from src.common.mxnet_backend import mx
-from src.symbols.fresnet import convolution
-from src.symbols.stem import check_version_input, get_head
-from src.symbols.symbol_utils import activation, batch_norm, get_fc1
+from src.symbols.stem import get_head
+from src.symbols.symbol_utils import activation, batch_norm, convolution, get_fc1
+from src.symbols.versions import check_depth, check_version
 
 # Layers in each of the four dense blocks, and channels that a layer adds (growth rate k).
 LAYERS = {
@@ -65,11 +64,8 @@ def get_symbol(num_classes, num_layers, version_input=1, version_output="E", bn_
     InputError
         For a depth or a version that does not exist, or a head that does not fit.
     """
-    if num_layers not in LAYERS:
-        raise InputError(
-            f"--network d{num_layers}: expected one of {', '.join(f'd{n}' for n in LAYERS)}"
-        )
-    check_version_input(version_input, "a d network")
+    check_depth("d", num_layers, LAYERS)
+    check_version("input", version_input, "a d network")
     blocks, growth = LAYERS[num_layers]
     channels = 2 * growth
     body = get_head(mx.sym.var("data"), version_input, channels, bn_mom)

@@ -7,10 +7,10 @@ channels that each unit appends to (a dense path). p92 and p131 have the units o
 
 from typing import NamedTuple
 
-from src.common.errors import InputError
 from src.common.mxnet_backend import mx
-from src.symbols.stem import check_version_input, get_head
-from src.symbols.symbol_utils import get_fc1
+from src.symbols.stem import get_head
+from src.symbols.symbol_utils import convolution, get_fc1
+from src.symbols.versions import check_depth, check_version
 
 RESIDUAL_CHANNELS = (256, 512, 1024, 2048)  # of each stage's residual path
 STEM_CHANNELS = 128  # at --version-input 0
@@ -33,21 +33,12 @@ NETWORKS = {
 }
 
 
-def activated_convolution(data, num_filter, name, bn_mom, kernel=1, stride=1, num_group=1):
+def preactivated_convolution(data, num_filter, name, bn_mom, kernel=1, stride=1, num_group=1):
     """BN, ReLU, convolution: (N, C, H, W) -> (N, num_filter, H/stride, W/stride)."""
     # The epsilon is MXNet's own, as in the paper's code.
     body = mx.sym.BatchNorm(data, fix_gamma=False, momentum=bn_mom, name=f"{name}__bn__bn")
     body = mx.sym.Activation(body, act_type="relu", name=f"{name}__ac__relu")
-    return mx.sym.Convolution(
-        body,
-        num_filter=num_filter,
-        kernel=(kernel, kernel),
-        stride=(stride, stride),
-        pad=(kernel // 2, kernel // 2),
-        num_group=num_group,
-        no_bias=True,
-        name=f"{name}__conv",
-    )
+    return convolution(body, num_filter, kernel, stride, f"{name}__conv", num_group=num_group)
 
 
 def split(data, channels, name):
@@ -79,13 +70,13 @@ def dual_path_unit(data, paths, widths, stride, num_group, name, bn_mom):
     channels, width, increment = widths
     if paths is None:
         projection = f"{name}_c1x1-w(s/{stride})"
-        projected = activated_convolution(
+        projected = preactivated_convolution(
             data, channels + 2 * increment, projection, bn_mom, stride=stride
         )
         paths = split(projected, channels, projection)
-    body = activated_convolution(data, width, f"{name}_c1x1-a", bn_mom)
-    body = activated_convolution(body, width, f"{name}_c3x3-b", bn_mom, 3, stride, num_group)
-    body = activated_convolution(body, channels + increment, f"{name}_c1x1-c", bn_mom)
+    body = preactivated_convolution(data, width, f"{name}_c1x1-a", bn_mom)
+    body = preactivated_convolution(body, width, f"{name}_c3x3-b", bn_mom, 3, stride, num_group)
+    body = preactivated_convolution(body, channels + increment, f"{name}_c1x1-c", bn_mom)
     added, appended = split(body, channels, f"{name}_c1x1-c")
     return (
         mx.sym.add_n(paths[0], added, name=f"{name}_sum"),
@@ -117,11 +108,8 @@ def get_symbol(
     InputError
         For a depth or a version that does not exist.
     """
-    if num_layers not in NETWORKS:
-        raise InputError(
-            f"--network p{num_layers}: expected one of {', '.join(f'p{n}' for n in NETWORKS)}"
-        )
-    check_version_input(version_input, "a p network")
+    check_depth("p", num_layers, NETWORKS)
+    check_version("input", version_input, "a p network")
     network = NETWORKS[num_layers]
     data, paths = get_head(mx.sym.var("data"), version_input, STEM_CHANNELS, bn_mom), None
     # (N, channels + dense, 56, 56), (…, 28, 28), (…, 14, 14), (…, 7, 7)

@@ -6,8 +6,8 @@ made, and parameters are named by that number.
 """
 
 from src.common.mxnet_backend import mx
-from src.symbols.stem import check_version_input
 from src.symbols.symbol_utils import activation, get_fc1, scaled_pixels
+from src.symbols.versions import check_version
 
 # A tower is a row of convolutions, each (filters, kernel, pad) or (filters, kernel, pad, stride);
 # a block puts its towers' ends in one. Kernels and pads are sizes, or (height, width).
@@ -159,7 +159,7 @@ def get_symbol(
     InputError
         For a version that does not exist.
     """
-    check_version_input(version_input, "an i network")
+    check_version("input", version_input, "an i network")
     layers = Layers(bn_mom)
     # The sizes below are those at --version-input 1.
     body = first_layers(layers, version_input)

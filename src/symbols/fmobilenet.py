@@ -1,8 +1,8 @@
 """MobileNet (Howard et al., arXiv 1704.04861, table 1), m1: with PReLU in place of ReLU."""
 
 from src.common.mxnet_backend import mx
-from src.symbols.stem import check_version_input
 from src.symbols.symbol_utils import activated_convolution, get_fc1, scaled_pixels
+from src.symbols.versions import check_version
 
 # Of every depthwise separable convolution: channels out, stride.
 SEPARABLE = (
@@ -58,7 +58,7 @@ def get_symbol(
     InputError
         For a version that does not exist, or a head that does not fit.
     """
-    check_version_input(version_input, "m1")
+    check_version("input", version_input, "m1")
     # (N, 3, 112, 112)
     body = scaled_pixels(mx.sym.var("data"))
     # (N, 32, 112, 112)

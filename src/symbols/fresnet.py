@@ -7,15 +7,16 @@ Residual units, by --version-unit (the shortcut is drawn apart; BN batch normali
     0, 3    BN conv BN act conv BN  + shortcut      Han et al., arXiv 1610.02915, "improved"
 """
 
-from src.common.errors import InputError
 from src.common.mxnet_backend import mx
 from src.symbols.symbol_utils import (
     activation,
     batch_norm,
+    convolution,
     get_fc1,
     scaled_pixels,
     squeeze_excite,
 )
+from src.symbols.versions import check_depth, check_version
 
 # Units in each of the four stages.
 UNITS = {
@@ -32,19 +33,6 @@ BOTTLENECK_FROM = 101  # layers; a unit then has convolutions 1×1, 3×3, 1×1 i
 STAGE_CHANNELS = (64, 128, 256, 512)
 BOTTLENECK_CHANNELS = (256, 512, 1024, 2048)
 ACTIVATIONS = ("prelu", "relu", "sigmoid", "softrelu", "softsign", "tanh")
-
-
-def convolution(data, num_filter, kernel, stride, name):
-    """Convolution without bias that keeps the size at stride 1."""
-    return mx.sym.Convolution(
-        data,
-        num_filter=num_filter,
-        kernel=(kernel, kernel),
-        stride=(stride, stride),
-        pad=(kernel // 2, kernel // 2),
-        no_bias=True,
-        name=name,
-    )
 
 
 def unit_convolutions(num_filter, bottle_neck):
@@ -137,21 +125,14 @@ def first_layers(version):
 def check_versions(num_layers, version):
     """InputError naming what is possible, for a depth or version that does not exist."""
     possible = {
-        "version_se": (0, 1),
-        "version_input": (0, 1),
-        "version_unit": tuple(UNIT_VERSIONS),
-        "version_act": ACTIVATIONS,
+        "se": (0, 1),
+        "input": (0, 1),
+        "unit": tuple(UNIT_VERSIONS),
+        "act": ACTIVATIONS,
     }
-    if num_layers not in UNITS:
-        raise InputError(
-            f"--network r{num_layers}: expected one of {', '.join(f'r{n}' for n in UNITS)}"
-        )
+    check_depth("r", num_layers, UNITS)
     for name, values in possible.items():
-        if version[name] not in values:
-            raise InputError(
-                f"--{name.replace('_', '-')} {version[name]}: an r network has "
-                f"{', '.join(map(str, values))}"
-            )
+        check_version(name, version[f"version_{name}"], "an r network", values)
 
 
 def get_symbol(

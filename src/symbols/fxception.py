@@ -7,9 +7,9 @@ own, and checkpoints have their 23,000 names. So it is here, and what is saved i
 what is bound is another with one grouped convolution instead, see `channel_groups`.
 """
 
-from src.common.errors import InputError
 from src.common.mxnet_backend import mx
 from src.symbols.symbol_utils import activation, batch_norm, get_fc1, scaled_pixels
+from src.symbols.versions import check_version
 
 MIDDLE_BLOCKS = 8
 # Channels by --version-input: of the first two convolutions, of each block of the entry flow, and
@@ -156,11 +156,7 @@ def get_symbol(
     InputError
         For a version that does not exist.
     """
-    if version_input not in CHANNELS:
-        raise InputError(
-            f"--version-input {version_input}: an x network has "
-            f"{', '.join(str(version) for version in CHANNELS)}"
-        )
+    check_version("input", version_input, "an x network", CHANNELS)
     first, blocks, last = CHANNELS[version_input]
     body = entry_flow(first, blocks, 2 if version_input == 0 else 1, bn_mom)
     # (N, blocks[-1], 14, 14)

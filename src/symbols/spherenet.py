@@ -1,8 +1,8 @@
 """The networks of SphereFace (Liu et al., arXiv 1704.08063, table 2), s20, s36 and s64."""
 
-from src.common.errors import InputError
 from src.common.mxnet_backend import mx
 from src.symbols.symbol_utils import activation, scaled_pixels
+from src.symbols.versions import check_depth
 
 # Residual units in each of the four stages; 60 and 104 are 2018's own, not the paper's.
 UNITS = {
@@ -71,10 +71,7 @@ def get_symbol(num_classes, num_layers, conv_workspace=256, **unused):
     InputError
         For a depth that does not exist.
     """
-    if num_layers not in UNITS:
-        raise InputError(
-            f"--network s{num_layers}: expected one of {', '.join(f's{n}' for n in UNITS)}"
-        )
+    check_depth("s", num_layers, UNITS)
     # (N, 3, 112, 112)
     body = scaled_pixels(mx.sym.var("data"))
     # (N, 64, 56, 56), (N, 128, 28, 28), (N, 256, 14, 14), (N, 512, 7, 7)

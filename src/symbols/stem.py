@@ -1,17 +1,10 @@
 """The first layers of the networks that were made for ImageNet and take photos of 112×112 here."""
 
-from src.common.errors import InputError
 from src.common.mxnet_backend import mx
-from src.symbols.fresnet import convolution, unit_3
-from src.symbols.symbol_utils import activation, batch_norm, scaled_pixels
+from src.symbols.fresnet import unit_3
+from src.symbols.symbol_utils import activation, batch_norm, convolution, scaled_pixels
 
 FACE_CHANNELS = 64  # at most, where nothing is pooled yet
-
-
-def check_version_input(version_input, network):
-    """InputError where --version-input is neither 0 nor 1; `network` begins the explanation."""
-    if version_input not in (0, 1):
-        raise InputError(f"--version-input {version_input}: {network} has 0, 1")
 
 
 def get_head(data, version_input, num_filter, bn_mom=0.9):

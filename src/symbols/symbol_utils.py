@@ -33,6 +33,20 @@ def activation(data, name, act_type="prelu"):
     return mx.sym.Activation(data, act_type=act_type, name=name)
 
 
+def convolution(data, num_filter, kernel, stride, name, **settings):
+    """Convolution without bias: (N, C, H, W) -> (N, num_filter, H/stride, W/stride)."""
+    return mx.sym.Convolution(
+        data,
+        num_filter=num_filter,
+        kernel=(kernel, kernel),
+        stride=(stride, stride),
+        pad=(kernel // 2, kernel // 2),
+        no_bias=True,
+        name=name,
+        **settings,
+    )
+
+
 def linear_convolution(
     data, num_filter, name, kernel=1, stride=1, pad=0, num_group=1, bn_mom=0.9, fix_gamma=False
 ):
