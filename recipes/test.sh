@@ -8,6 +8,7 @@ set -euo pipefail
 WITH_TESTS=1
 . "$(dirname "${BASH_SOURCE[0]}")/install.sh"
 cd "$repository"
-# Two test processes: with a thread for each core they would only wait for each other.
+# Two test processes: with a thread for each core they would only wait for each other. The tests of
+# a file run in one process and in order: recipes read what the ones before them wrote.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
-"$VENV/bin/python" -m pytest -n 2 --dist worksteal "$@"
+"$VENV/bin/python" -m pytest -n 2 --dist loadfile "$@"

@@ -1,5 +1,6 @@
 """Fixtures that all tests share."""
 
+import os
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,10 @@ from src.common.face_records import FaceRecordWriter
 from src.common.verification_set import write_bin
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+AVX512_CORE = {"avx512f", "avx512bw", "avx512dq", "avx512vl"}
+# Values of DNNL_MAX_CPU_ISA that keep oneDNN from using AVX-512.
+BELOW_AVX512 = {"SSE41", "AVX", "AVX2", "AVX2_VNNI"}
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +30,20 @@ def shared():
     if not path.is_dir():
         pytest.skip("the reference folder ../shared is not here: parity is NOT checked")
     return path
+
+
+@pytest.fixture(scope="session")
+def reference_arithmetic():
+    """Whether oneDNN computes as it did where the reference was made: AVX-512, one thread.
+
+    Elsewhere sums are rounded in another order: a PReLU's input near 0 can change its sign, and
+    training amplifies that from step to step.
+    """
+    cpu = Path("/proc/cpuinfo")
+    words = set(cpu.read_text().split()) if cpu.exists() else set()
+    isa = os.environ.get("DNNL_MAX_CPU_ISA", "ALL").upper()
+    threads = os.environ.get("OMP_NUM_THREADS", str(os.cpu_count()))
+    return words >= AVX512_CORE and isa not in BELOW_AVX512 and threads == "1"
 
 
 @pytest.fixture(scope="session")
