@@ -173,8 +173,10 @@ def run_in_float64(symbol, initial, batches):
 @pytest.mark.slow
 @pytest.mark.parametrize("loss_type", [0, 4])
 def test_limits_lie_between_rounding_and_a_wrong_step_size(folder, batches, initial, loss_type):
-    """Rounding was measured at 1.2 to 4.9, and 1.01 to 1.20 (loss 0), 3.5 to 4.3 (loss 4); a rate 5 %
-    off at 9.09 to 11.5, and 1.48 to 1.60 (loss 0), 5.97 to 6.28 (loss 4)."""
+    """Measured: rounding 1.2 to 4.9, and 1.01 to 1.20 (loss 0), 3.5 to 4.3 (loss 4).
+
+    A rate 5 % off: 9.09 to 11.5, and 1.48 to 1.60 (loss 0), 5.97 to 6.28 (loss 4).
+    """
     expected = np.load(folder / f"loss{loss_type}.npz")
     limits, symbol, size = LIMITS[loss_type], y1(loss_type, True), len(batches[0][1])
 
