@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from src.common.face_records import FaceRecordWriter
-from src.common.verification_set import write_bin
+from src.formats.face_records import FaceRecordWriter
+from src.formats.verification_set import write_bin
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -25,18 +25,18 @@ def repository():
 
 @pytest.fixture(scope="session")
 def shared():
-    """Path of the folder `shared` beside the checkout: reference numbers, photographs, a model."""
+    """Path of the folder `shared` next to the checkout: reference numbers, photos, a model."""
     path = REPOSITORY.parent / "shared"
     if not path.is_dir():
-        pytest.skip("the reference folder ../shared is not here: parity is NOT checked")
+        pytest.skip("the reference folder ../shared is missing: parity is NOT checked")
     return path
 
 
 @pytest.fixture(scope="session")
 def reference_arithmetic():
-    """Whether oneDNN computes as it did where the reference was made: AVX-512, one thread.
+    """Whether oneDNN computes as it did for the reference: with AVX-512, on one thread.
 
-    Elsewhere sums are rounded in another order: a PReLU's input near 0 can change its sign, and
+    Otherwise sums are computed in another order: a PReLU's input near 0 can change its sign, and
     training amplifies that from step to step.
     """
     cpu = Path("/proc/cpuinfo")
@@ -48,10 +48,10 @@ def reference_arithmetic():
 
 @pytest.fixture(scope="session")
 def learnable_set(tmp_path_factory):
-    """Folder of a training set that a few steps learn: 8 identities of 6 pictures 112×112.
+    """Folder of a training set that is easy to learn: 8 identities with 6 pictures of 112×112 each.
 
-    Each identity is a coarse pattern of its own; its pictures differ by noise. There is a
-    verification set, `pairs.bin`, of the same.
+    Each identity has its own coarse pattern; its pictures differ by noise. `pairs.bin` is a
+    verification set of the same pictures.
     """
     folder = tmp_path_factory.mktemp("learnable")
     random = np.random.RandomState(0)
@@ -73,3 +73,11 @@ def learnable_set(tmp_path_factory):
         folder / "pairs.bin", [pictures[i] for pair in pairs for i in pair], [True, False] * 8
     )
     return folder
+
+
+@pytest.fixture(scope="session")
+def portrait():
+    """uint8 (512, 512, 3) RGB, one face: scikit-image's astronaut, which its wheel contains."""
+    from skimage import data
+
+    return data.astronaut()

@@ -1,4 +1,4 @@
-"""The export command: every family, the published model, batches, and what is refused."""
+"""The export command: every network family, the published model, batches, and errors."""
 
 import logging
 import os
@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 
 from src import export
-from src.common import checkpoints
+from src.checkpoints.files import load_checkpoint, save_checkpoint
 from src.common.errors import InputError, run_command
 from src.common.mxnet_backend import mx
 from src.onnx_model import comparison
 from src.onnx_model.layer import Layer
 from src.onnx_model.libraries import onnx
-from src.training.networks import build_embedding
+from src.symbols.table import build_embedding
 
 DATA = (1, 3, 112, 112)
 SIZE = 16
 
 
 def random_checkpoint(prefix, symbol, seed=5):
-    """Saves `prefix,1`: weights that keep a signal's size, statistics near those of it."""
+    """Saves `prefix,1`, random, with weights and statistics that keep the scale of activations."""
     random = np.random.RandomState(seed)
 
     def array(name, shape):
@@ -37,7 +37,7 @@ def random_checkpoint(prefix, symbol, seed=5):
     named = zip(symbol.list_arguments(), arguments, strict=True)
     arg_params = {name: array(name, shape) for name, shape in named if name != "data"}
     named = zip(symbol.list_auxiliary_states(), auxiliary, strict=True)
-    checkpoints.save(prefix, 1, symbol, arg_params, {n: array(n, shape) for n, shape in named})
+    save_checkpoint(prefix, 1, symbol, arg_params, {n: array(n, shape) for n, shape in named})
     return f"{prefix},1"
 
 
@@ -56,8 +56,8 @@ def run(path, images):
     return comparison.run_session(comparison.open_session(str(path), 1), images)
 
 
-# One of each family and head, with the flags that change its operators. Those of 2018 without
-# a final normalisation give embeddings of any scale.
+# One network of each family and head, with flags that change its operators. Without a final
+# normalisation, embeddings have an arbitrary scale.
 FAST = {
     "y1": {"version_output": "GDC"},
     "m1": {"version_output": "GDC"},
@@ -87,7 +87,7 @@ def test_every_family(tmp_path, capsys, network, flags):
     path = tmp_path / "model.onnx"
     export.main(["--model", model, "--output", str(path)])
     printed = capsys.readouterr().out
-    # The limit is 1e-4; what is measured is below a tenth of it.
+    # The limit is 1e-4; the measured values are below a tenth of it.
     assert float(re.search(r"^largest difference: (\S+)", printed, re.MULTILINE)[1]) < 1e-5
     assert "input data (batch, 3, 112, 112), output fc1 (batch, 16)" in printed
     session = comparison.open_session(str(path))
@@ -95,7 +95,7 @@ def test_every_family(tmp_path, capsys, network, flags):
 
 
 def test_the_published_model(shared, tmp_path, capsys):
-    """Its own embeddings of 20 faces, as the 2018 scripts gave them (y1_forward.npz)."""
+    """Gives the embeddings of 20 faces that the 2018 scripts computed (y1_forward.npz)."""
     prefix = shared / "pretrained" / "model-y1-test2" / "model"
     path = tmp_path / "folder" / "y1.onnx"
     difference = export.export(f"{prefix},0", str(path))
@@ -107,11 +107,11 @@ def test_the_published_model(shared, tmp_path, capsys):
     np.testing.assert_allclose(run(path, images[:1]), reference["emb_batch1"][:1], atol=1e-5)
 
 
-def test_what_stands_in_the_file(y1, tmp_path):
+def test_contents_of_the_file(y1, tmp_path):
     path = tmp_path / "y1.onnx"
     export.export(y1, str(path))
     model = onnx.load(path)
-    symbol, arg_params, aux_params = checkpoints.load(y1[:-2], 1)
+    symbol, arg_params, aux_params = load_checkpoint(y1[:-2], 1)
     assert [value.name for value in model.graph.input] == ["data"]
     assert [value.name for value in model.graph.output] == ["fc1"]
 
@@ -120,21 +120,21 @@ def test_what_stands_in_the_file(y1, tmp_path):
     assert constants <= used
     scalars = {name for name in constants if name.endswith("_scalar")}
     assert constants - scalars == {*arg_params, *aux_params}
-    # Every layer bears its name; beside them is what flattens before a fully connected one.
+    # Layers keep their names; the only additional node flattens the input of a fully connected one.
     layers = {name.removesuffix("_output") for name in symbol.get_internals().list_outputs()}
     added = {node.name for node in model.graph.node} - layers
     assert added == {"pre_fc1_flat"}
 
-    told = {entry.key: entry.value for entry in model.metadata_props}
-    assert told["source"] == "MXNet checkpoint model,1"
-    assert "RGB, 0..255" in told["input"]
-    assert told["embedding_size"] == str(SIZE)
-    assert os.path.dirname(y1) not in str(told) + model.doc_string
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    assert metadata["source"] == "MXNet checkpoint model,1"
+    assert "RGB, 0..255" in metadata["input"]
+    assert metadata["embedding_size"] == str(SIZE)
+    assert os.path.dirname(y1) not in str(metadata) + model.doc_string
     assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 13)]
     assert model.ir_version == 7
 
 
-def test_an_open_batch_gives_the_same_in_every_size(y1, tmp_path):
+def test_a_dynamic_batch_gives_the_same_at_every_size(y1, tmp_path):
     path = tmp_path / "y1.onnx"
     export.export(y1, str(path))
     images = faces(8)
@@ -155,12 +155,12 @@ def test_a_fixed_batch(y1, tmp_path, capsys):
 
 @pytest.fixture(scope="module")
 def gnap(tmp_path_factory):
-    """`prefix,1` of a MobileFaceNet whose head takes a mean over the batch."""
+    """`prefix,1` of a MobileFaceNet whose head computes a mean over the batch."""
     symbol = build_embedding("y1", SIZE, version_output="GNAP")
     return random_checkpoint(str(tmp_path_factory.mktemp("gnap") / "model"), symbol)
 
 
-def test_gnap_depends_on_the_batch_as_in_mxnet_and_says_so(gnap, tmp_path, caplog):
+def test_gnap_depends_on_the_batch_as_in_mxnet_with_a_warning(gnap, tmp_path, caplog):
     path = tmp_path / "open.onnx"
     with caplog.at_level(logging.WARNING):
         export.export(gnap, str(path))
@@ -168,17 +168,17 @@ def test_gnap_depends_on_the_batch_as_in_mxnet_and_says_so(gnap, tmp_path, caplo
     assert "GNAP" in line
     assert "depends on the other faces of its batch" in line
     assert "--batch-size 1" in line
-    said = float(re.search(r"by up to (\S+) of its largest element", line)[1])
-    # Equal to MXNet at each size is what export has checked; here, that sizes differ.
+    reported = float(re.search(r"by up to (\S+) of its largest element", line)[1])
+    # `export` has compared each batch size with MXNet; here, batch sizes differ from each other.
     images = faces(3)
     alone = run(path, images[:1])
     assert np.abs(run(path, images)[:1] - alone).max() > 1e-3 * np.abs(alone).max()
-    assert 1e-3 < said < 1
-    told = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
-    assert told["batch"] == "an embedding depends on the other faces of its batch"
+    assert 1e-3 < reported < 1
+    metadata = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+    assert metadata["batch"] == "an embedding depends on the other faces of its batch"
 
 
-def test_gnap_of_batch_one(gnap, tmp_path, caplog):
+def test_gnap_with_batch_size_1(gnap, tmp_path, caplog):
     path = tmp_path / "one.onnx"
     with caplog.at_level(logging.WARNING):
         export.export(gnap, str(path), batch_size=1)
@@ -193,13 +193,13 @@ def test_other_networks_depend_on_the_face_alone(y1, tmp_path, caplog):
         export.export(y1, str(path))
     assert not caplog.records
     session = comparison.open_session(str(path), 1)
-    change, similarity = comparison.effect_of_companions(session, DATA[2:])
+    change, similarity = comparison.effect_of_batch(session, DATA[2:])
     assert change < 1e-5
     assert similarity == pytest.approx(1, abs=1e-6)
 
 
 @pytest.mark.parametrize("kept", [False, True])
-def test_a_wrong_conversion_is_refused(y1, tmp_path, monkeypatch, capsys, kept):
+def test_a_wrong_conversion_is_not_written(y1, tmp_path, monkeypatch, capsys, kept):
     read = Layer.value
 
     def read_other_epsilon(layer, key, default=None):
@@ -210,25 +210,25 @@ def test_a_wrong_conversion_is_refused(y1, tmp_path, monkeypatch, capsys, kept):
     path = tmp_path / "y1.onnx"
     if kept:
         path.write_bytes(b"an earlier file")
-    with pytest.raises(InputError, match=r"y1.onnx is not written.*limit is 0.0001"):
+    with pytest.raises(InputError, match=r"y1.onnx was not written.*limit is 0.0001"):
         export.export(y1, str(path))
     assert re.match(r"largest difference: \d\.\d\de-0[123] of", capsys.readouterr().out)
-    # Nothing of this run is left.
+    # This run leaves nothing.
     assert [p.name for p in tmp_path.iterdir()] == (["y1.onnx"] if kept else [])
     assert not kept or path.read_bytes() == b"an earlier file"
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_numbers_that_are_none_are_refused(y1, tmp_path, value):
-    symbol, arg_params, aux_params = checkpoints.load(y1[:-2], 1)
+def test_a_model_with_nan_or_inf_is_not_written(y1, tmp_path, value):
+    symbol, arg_params, aux_params = load_checkpoint(y1[:-2], 1)
     arg_params["fc1_beta"][:] = value
-    checkpoints.save(str(tmp_path / "nan"), 1, symbol, arg_params, aux_params)
-    with np.errstate(invalid="ignore"), pytest.raises(InputError, match="is not written"):
+    save_checkpoint(str(tmp_path / "nan"), 1, symbol, arg_params, aux_params)
+    with np.errstate(invalid="ignore"), pytest.raises(InputError, match="was not written"):
         export.export(f"{tmp_path / 'nan'},1", str(tmp_path / "o.onnx"))
     assert not (tmp_path / "o.onnx").exists()
 
 
-def test_without_the_extra_one_line_says_what_to_install(y1, tmp_path, monkeypatch):
+def test_without_the_extra_the_error_gives_the_install_command(y1, tmp_path, monkeypatch):
     for name in list(sys.modules):
         if name.startswith("src.onnx_model"):
             monkeypatch.delitem(sys.modules, name)
@@ -252,17 +252,17 @@ WRONG = {
     "no numbers": (["--model", "m,1", "--output", "o.onnx", "--image-size", "a"], ["image size"]),
     "no embedding": (["--model", "other,1", "--output", "o.onnx"], ["fc1_output"]),
     "an operator": (["--model", "sine,1", "--output", "o.onnx"], ["wave (sin)"]),
-    "a map": (["--model", "map,1", "--output", "o.onnx"], ["one vector an image"]),
+    "a map": (["--model", "map,1", "--output", "o.onnx"], ["one vector per image"]),
 }
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_wrong_input_is_one_line(tmp_path, monkeypatch, capsys, name):
+def test_wrong_input_ends_with_one_line(tmp_path, monkeypatch, capsys, name):
     monkeypatch.chdir(tmp_path)
     data = mx.sym.Variable("data")
     symbol = mx.sym.FullyConnected(data, num_hidden=2, name="fc1")
     random_checkpoint("m", symbol)
-    checkpoints.save("m", 2, symbol, *checkpoints.load("m", 1)[1:])
+    save_checkpoint("m", 2, symbol, *load_checkpoint("m", 1)[1:])
     random_checkpoint("other", mx.sym.FullyConnected(data, num_hidden=2, name="other"))
     wave = mx.sym.sin(data, name="wave")
     random_checkpoint("sine", mx.sym.FullyConnected(wave, num_hidden=2, name="fc1"))
@@ -280,13 +280,13 @@ def test_wrong_input_is_one_line(tmp_path, monkeypatch, capsys, name):
 
 
 @pytest.mark.parametrize("text", ["-1", "many", "1.5"])
-def test_batch_size_is_a_number(text, capsys):
+def test_batch_size_is_an_integer(text, capsys):
     with pytest.raises(SystemExit):
         export.parse_args(["--model", "m,1", "--output", "o", f"--batch-size={text}"])
-    assert "expected 0 (open) or a number of faces" in capsys.readouterr().err
+    assert "expected an integer of at least 0" in capsys.readouterr().err
 
 
-def test_random_faces_are_pixels_light_and_dark():
+def test_random_faces_include_light_and_dark_ones():
     images = faces(8)
     assert images.shape == (8, 3, 112, 112)
     assert images.dtype == np.float32
@@ -297,6 +297,6 @@ def test_random_faces_are_pixels_light_and_dark():
     assert not np.array_equal(images, faces(8, seed=12))
 
 
-def test_a_difference_is_a_part_of_the_largest_element():
+def test_a_difference_is_relative_to_the_largest_element():
     assert comparison.Difference(2e-5, 0.5).relative == pytest.approx(4e-5)
     assert np.isnan(comparison.Difference(0.0, 0.0).relative)

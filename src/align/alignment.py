@@ -1,171 +1,198 @@
-"""Aligns the photos of a data set in worker processes; goes on where an earlier run stopped."""
+"""Aligns the photos of a data set in worker processes; a stopped run can be resumed.
+
+Photos go through stages, a group at a time: read → find faces → choose one → warp → write. The
+stages in the middle are in `ladder`.
+"""
 
 import contextlib
 import functools
 import logging
 import os
 import zlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import cv2
 import numpy as np
+from easydict import EasyDict
 
-from src.align.journal import Journal, Outcome
+from src.align.detector import MtcnnDetector
+from src.align.journal import Journal, Key, Outcome
 from src.align.jpeg_2018 import read_photo_2018
-from src.align.ladder import FACE_CHOICES, SMALLEST_FACE, Detector, align_face
+from src.align.ladder import FACE_CHOICES, Photo, align_photos
 from src.common.errors import InputError
-from src.common.face_preprocess import format_aligned_line
 from src.common.output_files import whole_file
 from src.common.parallel import ordered_map
+from src.formats.lists import format_aligned_line
 
 log = logging.getLogger(__name__)
 
 JOURNAL_NAME = "lst.journal"
 
-# What OpenCV writes and the training iterators read; other photos become .jpg.
-KEPT_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp")
+# Formats that OpenCV writes and the training iterators read; other photos become .jpg.
+KEPT_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp")
+
+# Photos in memory at once: 16 of Labeled Faces in the Wild (15 kB each), one from a phone's camera.
+GROUP_PHOTOS = 16
+GROUP_BYTES = 4 << 20
 
 
 class Settings(NamedTuple):
-    """What the aligned faces depend on, besides the photos."""
+    """What the aligned faces depend on, in addition to the photos.
 
-    image_size: tuple = (112, 112)
+    A new setting needs a default that leaves the faces as they were before.
+    """
+
+    image_size: tuple[int, int] = (112, 112)
     keep_undetected: bool = False
     det_model: str | None = None
     face: str = "first"
 
 
 class Job(NamedTuple):
-    """One photo to align."""
+    """One photo to align; `target` is the path of its aligned face."""
 
     photo: str
-    name: str
-    """Of the aligned face within the output folder."""
-
     target: str
     bbox: np.ndarray | None
     landmark: np.ndarray | None
-    fingerprint: str
+    key: Key
+    size: int = 0
 
 
-# ---------------------------------------------------------------------------------- one photo
-
-
-def face_name(photo):
-    """Name of a photo's aligned face within the output folder: `<set>/<person>/<photo>`.
-
-    Set and person are the two folders above the photo, whatever they mean in a data set's kind.
-    """
-    data_set, person, name = os.path.abspath(photo).split(os.sep)[-3:]
-    if not name.lower().endswith(KEPT_ENDINGS):
-        name += ".jpg"
-    return os.path.join(data_set, person, name)
-
-
-def fingerprint(item, settings):
-    """Text that changes when the photo or anything that decides on its alignment does."""
-    try:
-        status = os.stat(item.image_path)
-        stamp = f"{status.st_size}-{status.st_mtime_ns}"
-    except OSError:
-        stamp = "missing"
-    known = [None if value is None else value.tolist() for value in (item.bbox, item.landmark)]
-    return f"{stamp}-{zlib.crc32(repr((tuple(settings), known)).encode()):08x}"
+# ---------------------------------------------------------------------------------- one group
 
 
 @functools.lru_cache(maxsize=1)
-def _detector(det_model):
-    """One for each worker process."""
-    return Detector.create(det_model)
+def _detector(det_model: str | None) -> MtcnnDetector:
+    """The detector, created once in each worker process."""
+    return MtcnnDetector.create(det_model)
 
 
-def align_photo(job, settings):
-    """Outcome of one photo, whose aligned face is then in `job.target`, whole or not at all."""
-    # The face of an earlier photo or setting must not outlive a skip: lists are made of the folder.
-    with contextlib.suppress(FileNotFoundError):
-        os.remove(job.target)
-    try:
-        # Known boxes and landmarks count in the pixels as they lie in the file.
-        upright = job.bbox is None and job.landmark is None
-        image = read_photo_2018(job.photo, upright)
-    except (InputError, OSError) as error:
-        return Outcome(None, _reason(error, job.photo), final=False)
-    detector = _detector(settings.det_model)
-    try:
-        face, way = align_face(
-            image,
-            job.bbox,
-            job.landmark,
-            detector,
-            settings.image_size,
-            settings.keep_undetected,
-            FACE_CHOICES[settings.face],
-        )
-    except cv2.error as error:  # OpenCV takes no photo of more than 32,767 pixels in width
-        return Outcome(None, f"OpenCV refuses it: {error.err}")
-    except InputError as error:  # landmarks that the detector put on one point
-        return Outcome(None, str(error))
-    if face is None:
-        height, width = image.shape[:2]
-        return Outcome(
-            None, f"no face of at least {SMALLEST_FACE} pixels found in {width}×{height} pixels"
-        )
-    ending = os.path.splitext(job.target)[1].lower()
-    _, encoded = cv2.imencode(ending, np.ascontiguousarray(face[..., ::-1]))
-    with whole_file(job.target) as file:
+def align_group(jobs: Sequence[Job], settings: Settings) -> list[Outcome]:
+    """Aligns some photos, and writes each face to its target, complete or not at all."""
+    outcomes: dict[int, Outcome] = {}
+    photos: dict[int, Photo] = {}
+    for place, job in enumerate(jobs):
+        # A face from an earlier run must not stay: lists are made from the folder.
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(job.target)
+        try:
+            photos[place] = read(job)
+        except (InputError, OSError) as error:
+            outcomes[place] = Outcome(None, _reason(error, job.photo), final=False)
+    align_photos(
+        list(photos.values()),
+        _detector(settings.det_model),
+        settings.image_size,
+        settings.keep_undetected,
+        FACE_CHOICES[settings.face],
+    )
+    for place, photo in photos.items():
+        if photo.face is not None:
+            write(photo.face, jobs[place].target)
+        outcomes[place] = Outcome(photo.way, photo.reason)
+    return [outcomes[place] for place in range(len(jobs))]
+
+
+def read(job: Job) -> Photo:
+    """The photo of a job; InputError or OSError if it cannot be read."""
+    # Known boxes and landmarks are in pixels of the file, before it is rotated upright.
+    upright = job.bbox is None and job.landmark is None
+    return Photo(read_photo_2018(job.photo, upright), job.bbox, job.landmark)
+
+
+def write(face: np.ndarray, target: str) -> None:
+    """Writes an aligned face (H, W, 3), RGB, in the format of the extension of `target`."""
+    extension = os.path.splitext(target)[1].lower()
+    _, encoded = cv2.imencode(extension, np.ascontiguousarray(face[..., ::-1]))
+    with whole_file(target) as file:
         file.write(encoded.tobytes())
-    return Outcome(way, "")
 
 
-def _reason(error, photo):
-    """An error's text without the photo's name, which stands beside it."""
+def _reason(error: Exception, photo: str) -> str:
+    """An error's text without the name of the photo, which is written next to it."""
     if isinstance(error, FileNotFoundError):
         return "there is no such file"
-    text = str(error) if isinstance(error, InputError) else error.strerror or str(error)
+    text = str(error)
+    if isinstance(error, OSError):
+        text = error.strerror or text
     return text.removeprefix(f"{photo}: ")
 
 
 # ---------------------------------------------------------------------------------- all photos
 
 
-def align_dataset(dataset, output_dir, settings, workers, report):
+def face_name(photo: str) -> str:
+    """Name of a photo's aligned face within the output folder: `<set>/<person>/<photo>`.
+
+    Set and person are the two folders above the photo, whatever they mean in that data set.
+    """
+    data_set, person, name = os.path.abspath(photo).split(os.sep)[-3:]
+    if not name.lower().endswith(KEPT_EXTENSIONS):
+        name += ".jpg"
+    return os.path.join(data_set, person, name)
+
+
+def make_job(item: EasyDict, name: str, output_dir: str, settings: Settings) -> Job:
+    """The job for an item of a data set; `name` is the name of its aligned face."""
+    try:
+        status = os.stat(item.image_path)
+        stamp, size = f"{status.st_size}-{status.st_mtime_ns}", status.st_size
+    except OSError:
+        stamp, size = "missing", 0
+    known = [None if value is None else value.tolist() for value in (item.bbox, item.landmark)]
+    known_text = "" if known == [None, None] else f"{zlib.crc32(repr(known).encode()):08x}"
+    version_1 = f"{stamp}-{zlib.crc32(repr((tuple(settings[:4]), known)).encode()):08x}"
+    key = Key(name, stamp, known_text, version_1)
+    target = os.path.join(output_dir, name)
+    return Job(item.image_path, target, item.bbox, item.landmark, key, size)
+
+
+def align_dataset(
+    dataset: Sequence[EasyDict],
+    output_dir: str,
+    settings: Settings,
+    workers: int,
+    report: Callable[[int, np.ndarray], None],
+) -> tuple[np.ndarray, list[tuple[str, str]]]:
     """Aligns the photos of a data set and writes their list, `output_dir/lst`.
 
     The list and all counts are the same for any number of workers, and for a run that was stopped
-    and started again.
+    and resumed.
 
     Parameters
     ----------
-    dataset : list of EasyDict
-        Of `src.common.face_image`.
-    output_dir : str
-    settings : Settings
-    workers : int
-        Processes.
-    report : callable
-        Called with (number of photos seen before, counters) before each photo.
+    dataset
+        Items of `src.formats.photo_sets`.
+    workers
+        Number of processes.
+    report
+        Called with (number of earlier photos, counters) before each photo, and at the end.
 
     Returns
     -------
-    counters : int32 ndarray of shape (5,)
-        Photos aligned in each of `src.align.ladder.WAYS`.
-    skipped : list of (photo, reason)
+    counters
+        int32 (5,): photos aligned in each of `src.align.ladder.WAYS`.
+    skipped
+        (photo, reason)
 
     Raises
     ------
     InputError
         The output would overwrite photos.
     """
-    _detector(settings.det_model)  # missing weights are said once, before any worker starts
-    jobs, refused = _plan(dataset, output_dir, settings)
+    _detector(settings.det_model)  # missing weights are reported once, before any worker starts
+    jobs, rejected = _plan(dataset, output_dir, settings)
     lines, skipped = [], []
     counters = np.zeros(5, dtype=np.int32)
     os.makedirs(output_dir, exist_ok=True)
-    with Journal(os.path.join(output_dir, JOURNAL_NAME)).open() as journal:
+    path = os.path.join(output_dir, JOURNAL_NAME)
+    with Journal(path, settings._asdict(), Settings._field_defaults).open() as journal:
         outcomes = _outcomes(jobs, journal, settings, workers)
         for number, item in enumerate(dataset):
             report(number, counters)
-            reason = refused.get(number)
+            reason = rejected.get(number)
             if reason is None:
                 job, outcome = next(outcomes)
                 reason = outcome.reason
@@ -181,9 +208,13 @@ def align_dataset(dataset, output_dir, settings, workers, report):
     return counters, skipped
 
 
-def _plan(dataset, output_dir, settings):
-    """(jobs, in the order of the data set; {index of a photo that cannot be one: reason})."""
-    jobs, refused, photo_of = [], {}, {}
+def _plan(
+    dataset: Sequence[EasyDict], output_dir: str, settings: Settings
+) -> tuple[list[Job], dict[int, str]]:
+    """(jobs, in the order of the data set; {index of a photo without a job: reason})."""
+    jobs: list[Job] = []
+    rejected: dict[int, str] = {}
+    photo_of: dict[str, str] = {}
     for number, item in enumerate(dataset):
         name = face_name(item.image_path)
         target = os.path.join(output_dir, name)
@@ -194,27 +225,48 @@ def _plan(dataset, output_dir, settings):
             )
         other = photo_of.setdefault(target, item.image_path)
         if any(character in target for character in "\t\r\n"):
-            refused[number] = "a name with a tab or line end cannot stand in a list: rename"
+            rejected[number] = "a name with a tab or newline cannot be written to a list: rename it"
         elif other != item.image_path:
-            refused[number] = f"its aligned face would have the name of that of {other}: rename"
+            rejected[number] = f"its aligned face would overwrite that of {other}: rename it"
         else:
-            mark = fingerprint(item, settings)
-            jobs.append(Job(item.image_path, name, target, item.bbox, item.landmark, mark))
-    return jobs, refused
+            jobs.append(make_job(item, name, output_dir, settings))
+    return jobs, rejected
 
 
-def _outcomes(jobs, journal, settings, workers):
-    """Yields (job, outcome) in order, of the journal or freshly worked out and then noted in it."""
-    known = [journal.outcome(job.name, job.fingerprint, job.target) for job in jobs]
+def _groups(jobs: Sequence[Job]) -> Iterator[list[Job]]:
+    """The jobs in groups of at most `GROUP_PHOTOS`, and of about `GROUP_BYTES` of files."""
+    group: list[Job] = []
+    size = 0
+    for job in jobs:
+        if group and (len(group) == GROUP_PHOTOS or size + job.size > GROUP_BYTES):
+            yield group
+            group, size = [], 0
+        group.append(job)
+        size += job.size
+    if group:
+        yield group
+
+
+def _outcomes(
+    jobs: Sequence[Job], journal: Journal, settings: Settings, workers: int
+) -> Iterator[tuple[Job, Outcome]]:
+    """Yields (job, outcome) in order; a new outcome is added to the journal first."""
+    known = [journal.outcome(job.key, job.target) for job in jobs]
     left = [job for job, outcome in zip(jobs, known, strict=True) if outcome is None]
     if len(left) < len(jobs):
-        log.warning("%d of %d photos are done already", len(jobs) - len(left), len(jobs))
-    fresh = iter(())
-    if left:
-        work = functools.partial(align_photo, settings=settings)
-        fresh = ordered_map(work, left, min(workers, len(left)), "aligning")
+        log.warning("%d of %d photos are already done", len(jobs) - len(left), len(jobs))
+    fresh = _align_all(left, settings, workers)
     for job, outcome in zip(jobs, known, strict=True):
         if outcome is None:
             outcome = next(fresh)
-            journal.add(job.name, job.fingerprint, outcome)
+            journal.add(job.key, outcome)
         yield job, outcome
+
+
+def _align_all(jobs: Sequence[Job], settings: Settings, workers: int) -> Iterator[Outcome]:
+    if not jobs:
+        return
+    groups = list(_groups(jobs))
+    work = functools.partial(align_group, settings=settings)
+    for outcomes in ordered_map(work, groups, min(workers, len(groups)), "aligning", count=len):
+        yield from outcomes

@@ -1,79 +1,140 @@
-"""What became of each photo of an alignment, so that a run that was stopped goes on."""
+"""The outcome for each photo of an alignment, so that a stopped run can be resumed.
+
+The file has one JSON value per line. A line `{"version": 2, "settings": {…}}` applies to the lines
+after it; each of these is a list `[name, photo, known, way, reason, final]`, see `Key` and
+`Outcome`. Settings are stored by name: a setting that a later version adds does not invalidate old
+outcomes as long as it has its default value. Lists of five, `[name, fingerprint, way, reason,
+final]`, were written by version 1.1.0. An incomplete last line is ignored.
+"""
+
+from __future__ import annotations
 
 import json
 import os
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TextIO
+
+VERSION = 2
+
+
+class Key(NamedTuple):
+    """What an outcome depends on, in addition to the settings.
+
+    `name` is the name of the aligned face. `photo` changes when the file changes, and `known` when
+    the known box or landmarks do. `version_1` is the fingerprint of all of this in version 1.1.0.
+    """
+
+    name: str
+    photo: str
+    known: str
+    version_1: str = ""
 
 
 class Outcome(NamedTuple):
-    """What became of one photo."""
+    """The outcome for one photo.
+
+    `way` is an index into `src.align.ladder.WAYS`, or None if the photo was skipped; `reason` is
+    why it was skipped, or ''. For a photo that could not be read, `final` is False: the next run
+    tries it again.
+    """
 
     way: int | None
-    """Index into `src.align.ladder.WAYS`; None if the photo was skipped."""
-
     reason: str
-    """Why it was skipped; '' if it was aligned."""
-
     final: bool = True
-    """False: worth another try in the next run (the photo could not be read)."""
+
+
+class _Known(NamedTuple):
+    outcome: Outcome
+    key: tuple[str, ...]
+    settings: Mapping[str, Any] | None  # None in version 1
 
 
 class Journal:
     """Outcomes of earlier runs, and a file to which new ones are appended one by one.
 
-    A photo is known by the name of its aligned face; its fingerprint says whether photo and
-    settings are still the same. The file has one JSON list a line; a last line that was cut off is
-    passed over.
-
     Parameters
     ----------
-    path : str
+    path
+    settings
+        Values by name.
+    defaults
+        Values of settings that an older journal does not contain.
     """
 
-    def __init__(self, path):
+    def __init__(
+        self,
+        path: str,
+        settings: Mapping[str, Any] | None = None,
+        defaults: Mapping[str, Any] | None = None,
+    ) -> None:
         self._path = path
-        self._known = {}
-        self._ends_whole = True
+        # In the form in which they are read from the file, with lists instead of tuples.
+        self._settings = json.loads(json.dumps(dict(settings or {})))
+        self._defaults = json.loads(json.dumps(dict(defaults or {})))
+        self._known: dict[str, _Known] = {}
+        self._ends_complete = True
+        self._file: TextIO | None = None
         if os.path.exists(path):
             self._read()
 
-    def _read(self):
+    def _read(self) -> None:
+        settings: Mapping[str, Any] = {}
         with open(self._path, encoding="ascii", errors="replace") as file:
             for line in file:
-                self._ends_whole = line.endswith("\n")
+                self._ends_complete = line.endswith("\n")
                 try:
-                    name, fingerprint, way, reason, final = json.loads(line)
-                except ValueError:
+                    entry = json.loads(line)
+                    if isinstance(entry, dict):
+                        settings = entry["settings"]
+                    elif len(entry) == 5:
+                        name, fingerprint, *outcome = entry
+                        self._known[name] = _Known(Outcome(*outcome), (fingerprint,), None)
+                    else:
+                        name, photo, known, *outcome = entry
+                        self._known[name] = _Known(Outcome(*outcome), (photo, known), settings)
+                except (ValueError, TypeError, KeyError):
                     continue
-                self._known[name] = fingerprint, Outcome(way, reason, final)
 
-    def outcome(self, name, fingerprint, target):
-        """Outcome of an earlier run that still holds, or None.
+    def outcome(self, key: Key, target: str) -> Outcome | None:
+        """The outcome of an earlier run that is still valid, or None.
 
-        An aligned face must still be there, at `target`; a photo that could not be read is tried
+        The aligned face must still exist, at `target`; a photo that could not be read is tried
         again.
         """
-        known_fingerprint, outcome = self._known.get(name, (None, None))
-        if known_fingerprint != fingerprint or not outcome.final:
+        known = self._known.get(key.name)
+        if known is None or not known.outcome.final:
             return None
-        if outcome.way is not None and not os.path.exists(target):
+        if known.settings is None:
+            same = known.key == (key.version_1,)
+        else:
+            same = known.key == (key.photo, key.known) and self._same_settings(known.settings)
+        if not same or (known.outcome.way is not None and not os.path.exists(target)):
             return None
-        return outcome
+        return known.outcome
 
-    def open(self):
+    def _same_settings(self, recorded: Mapping[str, Any]) -> bool:
+        return all(
+            recorded.get(name, self._defaults.get(name)) == value
+            for name, value in self._settings.items()
+        )
+
+    def open(self) -> Journal:
         """Context manager: opens the file for `add`."""
         self._file = open(self._path, "a", encoding="ascii")  # noqa: SIM115
-        if not self._ends_whole:
+        if not self._ends_complete:
             self._file.write("\n")
+        self._file.write(json.dumps({"version": VERSION, "settings": self._settings}) + "\n")
         return self
 
-    def __enter__(self):
+    def __enter__(self) -> Journal:
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
+        assert self._file is not None  # `open` comes first
         self._file.close()
 
-    def add(self, name, fingerprint, outcome):
-        """Appends one photo; it is in the file when this returns."""
-        self._file.write(json.dumps([name, fingerprint, *outcome]) + "\n")
+    def add(self, key: Key, outcome: Outcome) -> None:
+        """Appends the outcome for one photo; it is in the file when this returns."""
+        assert self._file is not None  # `open` comes first
+        self._file.write(json.dumps([*key[:3], *outcome]) + "\n")
         self._file.flush()

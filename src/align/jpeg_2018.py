@@ -1,17 +1,19 @@
-"""JPEG colours as the libjpeg of 2018's Pillow gave them.
+"""JPEG colours as the libjpeg in 2018's Pillow decoded them.
 
 In a usual JPEG (4:2:0) colour has half the resolution of brightness. libjpeg 7 to 9, in the Pillow
-of 2018, brought it to full size by the inverse cosine transform of each block at twice its size;
-libjpeg-turbo, in the Pillow of today, by interpolating. Pixels differ by up to 24 grey levels at
-coloured edges, and the detector is that sensitive: on Labeled Faces in the Wild its landmarks move
-by some tenths of a pixel, so that an aligned face would be up to 14 grey levels (mean) away from
-2018's. Here the colour planes are taken from a decoding at half size, where no interpolation takes
-place, and enlarged as libjpeg 9 did.
+of 2018, enlarged it with an inverse cosine transform of each block at twice its size;
+libjpeg-turbo, in today's Pillow, interpolates. Pixels differ by up to 24 grey levels at coloured
+edges, and the detector is sensitive to that: on Labeled Faces in the Wild its landmarks move by
+some tenths of a pixel, and an aligned face would differ from 2018's by a mean of up to 14 grey
+levels. Here the colour planes are decoded at half size, where nothing is interpolated, and then
+enlarged as in libjpeg 9.
 """
 
 import io
+import os
 import struct
 import warnings
+from typing import TypeGuard
 
 import numpy as np
 from PIL import Image, JpegImagePlugin
@@ -24,10 +26,10 @@ _HALF_SAMPLING = 2  # of JpegImagePlugin.get_sampling: 4:2:0
 
 _PLACES = (2 * np.arange(_BLOCK)[:, None] + 1) * np.arange(_BLOCK) * np.pi / (2 * _BLOCK)
 _TO_SAMPLES = np.cos(_PLACES) * np.where(np.arange(_BLOCK) == 0, np.sqrt(1 / 8), np.sqrt(2 / 8))
-"""Inverse cosine transform, (sample, coefficient); orthogonal, so that its transpose goes back."""
+"""Inverse cosine transform (sample, coefficient); orthogonal, so its transpose is the inverse."""
 
 # Inverse cosine transform of 8 coefficients to 16 samples, times √8 · 2**13; the upper 8 samples.
-# libjpeg multiplies by sums of rounded numbers, whence some of these are off by one.
+# libjpeg multiplies by sums of rounded numbers, so some of these are off by one.
 _UPPER = [
     [8192, 11529, 11363, 11086, 10703, 10217, 9632, 8956],
     [8192, 11086, 9633, 7350, 4433, 1136, -2260, -5461],
@@ -42,34 +44,34 @@ _TO_DOUBLE = np.array(_UPPER + _UPPER[::-1], dtype=np.float64)
 _TO_DOUBLE[_BLOCK:, 1::2] *= -1  # the odd waves are antisymmetric
 
 
-def read_photo_2018(path, upright=True):
+def read_photo_2018(path: str | os.PathLike[str], upright: bool = True) -> np.ndarray:
     """Pixels of a photo file as the 2018 aligner saw them; see `src.common.photos.read_photo`.
 
-    2018 did not turn photos (`upright`), and let anything but 8-bit RGB, RGBA and grey fail.
+    2018 did not rotate photos (`upright`), and failed on anything but 8-bit RGB, RGBA and grey.
     """
     content = read_content(path)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of odd metadata
+        warnings.simplefilter("ignore")  # about odd metadata
         try:
             image = decode_jpeg(content, upright)
         except DECODE_ERRORS:
-            image = None  # the common decoder finds the reason, or a way
-    return decode_photo(content, path, upright=upright) if image is None else image
+            image = None  # the common decoder may succeed, or reports the reason
+    return decode_photo(content, os.fspath(path), upright=upright) if image is None else image
 
 
-def decode_jpeg(content, upright=True):
+def decode_jpeg(content: bytes, upright: bool = True) -> np.ndarray | None:
     """Pixels of a 4:2:0 colour JPEG, as libjpeg 9 decodes it.
 
     Parameters
     ----------
-    content : bytes
-    upright : bool
-        Turn the photo as the camera noted.
+    upright
+        Rotate the photo by its EXIF orientation.
 
     Returns
     -------
-    image : uint8 ndarray of shape (H, W, 3), or None
-        RGB. None for any other file; but for JPEGs of 4:2:2, all libraries decode them alike.
+    image
+        uint8 (H, W, 3), RGB. None for any other file: all libraries decode those alike, except
+        4:2:2 JPEGs.
 
     Raises
     ------
@@ -92,8 +94,8 @@ def decode_jpeg(content, upright=True):
     return image if turn is None else np.array(Image.fromarray(image).transpose(turn))
 
 
-def _has_half_colour(photo):
-    """Whether it is a JPEG of brightness and two colours of half the width and height."""
+def _has_half_colour(photo: Image.Image) -> TypeGuard[JpegImagePlugin.JpegImageFile]:
+    """Whether it is a JPEG whose two colour planes have half the width and height."""
     return (
         isinstance(photo, JpegImagePlugin.JpegImageFile)
         and photo.mode == "RGB"
@@ -103,18 +105,18 @@ def _has_half_colour(photo):
     )
 
 
-def _colour_planes(content):
-    """Decoding at half size, uint8 (h, w, 3), Y Cb Cr; colours are whole blocks of 8×8."""
+def _colour_planes(content: bytes) -> np.ndarray:
+    """The JPEG decoded at half size, uint8 (h, w, 3), Y Cb Cr; h and w are multiples of 8."""
     with Image.open(io.BytesIO(_to_whole_blocks(content))) as photo:
         photo.draft("YCbCr", (photo.width // 2, photo.height // 2))
         return np.asarray(photo)
 
 
-def _to_whole_blocks(content):
-    """The same JPEG declared larger, up to the end of its last blocks of 16×16 pixels.
+def _to_whole_blocks(content: bytes) -> bytes:
+    """The JPEG with its declared size rounded up to multiples of 16 pixels.
 
-    The blocks at the right and lower edge are in the file anyway; only whole ones can be
-    transformed.
+    The file contains complete blocks at the right and lower edge anyway, and only complete blocks
+    can be transformed.
     """
     position = 2
     while content[position] == 0xFF:
@@ -130,32 +132,32 @@ def _to_whole_blocks(content):
     raise ValueError("no frame header")
 
 
-def _doubled(plane, table):
+def _doubled(plane: np.ndarray, table: np.ndarray) -> np.ndarray:
     """A colour plane (h, w) at twice the size, uint8 (2h, 2w).
 
     Parameters
     ----------
-    plane : uint8 ndarray of shape (h, w)
-        Multiples of 8.
-    table : ndarray of shape (64,)
-        Quantisation steps. The coefficients are multiples of these, which takes off what was lost
-        by rounding to whole grey levels.
+    plane
+        uint8 (h, w), both multiples of 8.
+    table
+        (64,), quantisation steps. The coefficients are multiples of these; rounding to multiples
+        undoes the rounding of `plane` to whole grey levels.
     """
     height, width = plane.shape
-    # One pass along the columns of all blocks, one along the rows, each one matrix product.
+    # One pass along the columns of all blocks and one along the rows, each a matrix product.
     samples = plane.reshape(-1, _BLOCK, width).astype(np.float64) - 128
     coefficients = (_TO_SAMPLES.T @ samples).reshape(-1, _BLOCK) @ _TO_SAMPLES
     coefficients = coefficients.reshape(-1, _BLOCK, width // _BLOCK, _BLOCK)
     step = table.reshape(_BLOCK, 1, _BLOCK).astype(np.float64)
     coefficients = (np.rint(coefficients / step) * step).reshape(-1, _BLOCK, width)
-    # libjpeg's integers, of which 2 bits are kept between the passes; exact in float64, whose
-    # matrix product is fast.
+    # libjpeg's integer arithmetic, which keeps 2 fractional bits between the passes. It is exact in
+    # float64, whose matrix product is fast.
     between = np.floor((_TO_DOUBLE @ coefficients + 2**10) / 2**11).reshape(-1, _BLOCK)
     doubled = np.floor((between @ _TO_DOUBLE.T + 2**17) / 2**18) + 128
     return np.clip(doubled, 0, 255).astype(np.uint8).reshape(2 * height, 2 * width)
 
 
-# JFIF's conversion, in libjpeg's fixed-point arithmetic of 16 bits.
+# JFIF's conversion, in libjpeg's fixed-point arithmetic with 16 fractional bits.
 _COLOUR = np.arange(256, dtype=np.int32) - 128
 _RED_OF_CR = ((91881 * _COLOUR + 32768) >> 16).astype(np.int16)
 _BLUE_OF_CB = ((116130 * _COLOUR + 32768) >> 16).astype(np.int16)
@@ -163,8 +165,8 @@ _GREEN_OF_CB = -22553 * _COLOUR + 32768
 _GREEN_OF_CR = -46802 * _COLOUR
 
 
-def _rgb(brightness, blue, red):
-    """uint8 (H, W, 3) of the three planes."""
+def _rgb(brightness: np.ndarray, blue: np.ndarray, red: np.ndarray) -> np.ndarray:
+    """uint8 (H, W, 3), RGB, from the planes Y, Cb and Cr, uint8 (H, W) each."""
     base = brightness.astype(np.int16)
     image = np.empty((*brightness.shape, 3), dtype=np.uint8)
     green = (_GREEN_OF_CB[blue] + _GREEN_OF_CR[red]) >> 16

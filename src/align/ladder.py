@@ -1,20 +1,25 @@
-"""From a photo to an aligned face: 2018's ways of finding it, one after another."""
+"""From photos to aligned faces: 2018's ways of finding a face, tried one after the other.
 
-from functools import partial
-from typing import NamedTuple
+Each way is a function over a list of photos. It sets the `face` of those with which it succeeds,
+and the next way tries the others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from src.align.detect_face import create_mtcnn, detect_face, detect_face_force
+from src.align.detector import Detector, Faces
+from src.align.template import similarity_transforms, template_for, warp_to_template
 from src.common.errors import InputError
-from src.common.face_preprocess import similarity_transform, template_for, warp_to_template
 
 SMALLEST_FACE = 100
-"""Pixels; smaller faces are not looked for in a photo of which nothing is known."""
+"""Pixels; the smallest face that is detected in a photo whose box and landmarks are unknown."""
 
-THRESHOLDS = (0.6, 0.7, 0.7)
-PYRAMID_FACTOR = 0.709
 MINIMUM_OVERLAP = 0.3
 MINIMUM_FORCED_SCORE = 0.3
 
@@ -27,30 +32,55 @@ WAYS = (
 )
 """What each of 2018's five counters counts."""
 
-
-class Detector(NamedTuple):
-    """The three networks."""
-
-    pnet: object
-    rnet: object
-    onet: object
-
-    @classmethod
-    def create(cls, model_path=None, context=None):
-        """With the weights in a folder, or those of the package `mtcnn`."""
-        return cls(*create_mtcnn(context, model_path))
-
-    def find(self, image, minsize):
-        """(boxes (N,5), points (10,N)) of the faces of at least `minsize` pixels."""
-        return detect_face(image, minsize, *self, THRESHOLDS, PYRAMID_FACTOR)
-
-    def force(self, image, bbox):
-        """(boxes, points) of the face in a box."""
-        return detect_face_force(image, bbox, *self)
+Choice = Callable[[np.ndarray, np.ndarray], int]
+"""Takes boxes (N, 5), N at least 1, and the image (H, W, 3); returns the index of a face."""
 
 
-def IOU(Reframe, GTframe):
-    """Intersection over union of two boxes (x1, y1, x2, y2), 0 where they do not meet.
+@dataclass
+class Photo:
+    """A photo that is being aligned.
+
+    Attributes
+    ----------
+    image
+        uint8 (H, W, 3), RGB
+    bbox
+        (4,), or None if it is unknown.
+    landmark
+        (3 or 5, 2), eyes and nose first, or None if it is unknown.
+    face
+        uint8 (height, width, 3), the aligned face; None until it is found.
+    way
+        Index into `WAYS` of the way that found the face.
+    reason
+        Why the photo is skipped; '' if it is not.
+    """
+
+    image: np.ndarray
+    bbox: np.ndarray | None = None
+    landmark: np.ndarray | None = None
+    face: np.ndarray | None = None
+    way: int | None = None
+    reason: str = ""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether another way has to be tried."""
+        return self.face is None and not self.reason
+
+    @contextlib.contextmanager
+    def skipped_on_error(self) -> Iterator[None]:
+        """Turns an error from OpenCV or the template into the reason to skip this photo."""
+        try:
+            yield
+        except cv2.error as error:  # OpenCV accepts no photo wider than 32,767 pixels
+            self.reason = f"OpenCV rejects it: {error.err}"
+        except InputError as error:  # landmarks that the detector put on one point
+            self.reason = str(error)
+
+
+def IOU(Reframe: Sequence[float] | np.ndarray, GTframe: Sequence[float] | np.ndarray) -> float:
+    """Intersection over union of two boxes (x1, y1, x2, y2), 0 if they do not intersect.
 
     2018: here the corners are not inclusive, unlike in `nms`.
     """
@@ -63,141 +93,185 @@ def IOU(Reframe, GTframe):
     return shared * 1.0 / (areas[0] + areas[1] - shared)
 
 
-def first_face(boxes, image):
-    """0: the face of the best score, 2018's choice; in a photo of several it may be anybody."""
+def first_face(boxes: np.ndarray, image: np.ndarray) -> int:
+    """0: the face with the best score, as in 2018; in a group photo it can be anybody's."""
     return 0
 
 
-def central_face(boxes, image):
-    """Index of the largest face near the middle, where a portrait's subject is.
+def central_face(boxes: np.ndarray, image: np.ndarray) -> int:
+    """Index of the largest face near the middle, where the subject of a portrait is.
 
-    The area less twice the squared distance of the box's middle from the photo's: how facenet's and
-    InsightFace's aligners for LFW chose.
-
-    Parameters
-    ----------
-    boxes : ndarray of shape (N, 5)
-        N at least 1.
-    image : ndarray of shape (H, W, 3)
+    The area minus twice the squared distance between the middle of the box and that of the photo:
+    the rule of facenet's and InsightFace's aligners for LFW.
     """
     sides = boxes[:, 2:4] - boxes[:, :2]
     offset = (boxes[:, :2] + boxes[:, 2:4]) / 2 - np.array(image.shape[1::-1]) / 2
     return int(np.argmax(sides[:, 0] * sides[:, 1] - 2 * np.square(offset).sum(axis=1)))
 
 
-FACE_CHOICES = {"first": first_face, "central": central_face}
+FACE_CHOICES: dict[str, Choice] = {"first": first_face, "central": central_face}
 """Which of several faces is aligned."""
 
 
-def align_face(
-    image,
-    bbox,
-    landmark,
-    detector,
-    image_size=(112, 112),
-    keep_undetected=False,
-    choose=first_face,
-):
-    """The aligned face of a photo, and the way in which it was found.
+def align_photos(
+    photos: Sequence[Photo],
+    detector: Detector,
+    image_size: tuple[int, int] = (112, 112),
+    keep_undetected: bool = False,
+    choose: Choice = first_face,
+) -> None:
+    """Sets `face` and `way`, or `reason`, of each photo.
 
-    Without a box or without landmarks, a face that is found in the photo gives both (the note's
-    change to 2018).
+    If the box or the landmarks of a photo are unknown, both are taken from a face that is detected
+    in it, unlike in 2018.
 
     Parameters
     ----------
-    image : uint8 ndarray of shape (H, W, 3)
-        RGB.
-    bbox : array_like of shape (4,), or None
-    landmark : array_like of shape (3 or 5, 2), or None
-        Eyes and nose come first.
-    detector : Detector
-    image_size : (int, int)
-        Height, width of the result.
-    keep_undetected : bool
-        Where no face is found, go on with what is known; in the end the centre is cropped.
-    choose : callable
-        From boxes (N, 5) and the image to the index of the face that is meant.
-
-    Returns
-    -------
-    face : uint8 ndarray of shape (height, width, 3), or None
-        None: no face is found.
-    way : int or None
-        Index into `WAYS`.
+    image_size
+        Height, width of the faces.
+    keep_undetected
+        If no face is found, continue with what is known; as a last resort, crop the centre.
+    choose
+        Which of several faces is aligned.
     """
-    if bbox is None or landmark is None:
-        boxes, points = detector.find(image, SMALLEST_FACE)
-        if len(boxes):
-            chosen = choose(boxes, image)
-            bbox, landmark = boxes[chosen, :4], _landmark(points, chosen)
-        elif not keep_undetected:
-            return None, None
-    around_landmarks = partial(_around_landmarks, choose=choose)
-    for way, attempt in enumerate((around_landmarks, _at_box, _in_box, _crop_box, _crop_centre)):
-        face = attempt(image, bbox, landmark, detector, image_size)
-        if face is not None:
-            return face, way
-    return None, None
+    locate(photos, detector, keep_undetected, choose)
+    for way, attempt in enumerate(ATTEMPTS):
+        waiting = [photo for photo in photos if photo.waiting]
+        attempt(waiting, detector, image_size, choose)
+        for photo in waiting:
+            if photo.face is not None:
+                photo.way = way
 
 
-def _landmark(points, index):
-    """(5, 2) of one face in points (10, N)."""
-    return points[:, index].reshape(2, 5).T
+def locate(
+    photos: Sequence[Photo], detector: Detector, keep_undetected: bool, choose: Choice
+) -> None:
+    """Finds a face in each photo whose box or landmarks are unknown."""
+    unknown = [
+        photo
+        for photo in photos
+        if photo.waiting and (photo.bbox is None or photo.landmark is None)
+    ]
+    images = [photo.image for photo in unknown]
+    found = _find(detector, unknown, images, [SMALLEST_FACE] * len(unknown))
+    for photo, faces in zip(unknown, found, strict=True):
+        if len(faces.boxes):
+            chosen = choose(faces.boxes, photo.image)
+            photo.bbox, photo.landmark = faces.boxes[chosen, :4], faces.landmark(chosen)
+        elif photo.waiting and not keep_undetected:
+            height, width = photo.image.shape[:2]
+            photo.reason = (
+                f"no face of at least {SMALLEST_FACE} pixels found in {width}×{height} pixels"
+            )
 
 
-def _around_landmarks(image, bbox, landmark, detector, image_size, choose):
-    """Brings eyes and nose near the middle of a frame twice the size, and detects there."""
-    if landmark is None:
-        return None
-    height, width = image_size
-    middle = template_for(image_size)[:3] * 1.5 + np.float32([0.25 * width, 0.25 * height])
+def _find(
+    detector: Detector,
+    photos: Sequence[Photo],
+    images: Sequence[np.ndarray],
+    smallest: Sequence[int],
+) -> list[Faces]:
+    """The detector's faces; a photo that OpenCV rejects gets no faces but a reason."""
+    if not photos:
+        return []
     try:
-        matrix = similarity_transform(np.asarray(landmark, dtype=np.float32)[:3], middle)
-    except InputError:
-        return None  # degenerate landmarks; the next way does without them
-    frame = cv2.warpAffine(image, matrix, (2 * width, 2 * height), borderValue=0.0)
-    boxes, points = detector.find(frame, height)
-    if not len(boxes):
-        return None
-    return warp_to_template(frame, _landmark(points, choose(boxes, frame)), image_size)
+        return detector.find(images, smallest)
+    except cv2.error:
+        if len(photos) > 1:
+            one_by_one = zip(photos, images, smallest, strict=True)
+            return [_find(detector, [p], [i], [s])[0] for p, i, s in one_by_one]
+        with photos[0].skipped_on_error():
+            raise
+        return [Faces(np.empty((0, 5)), np.empty((10, 0), np.float32))]
 
 
-def _at_box(image, bbox, landmark, detector, image_size):
-    """Detects in the whole photo; takes the face that overlaps the box most."""
-    if bbox is None:
-        return None
-    boxes, points = detector.find(image, max(image.shape[0] // 4, 1))
-    overlaps = [IOU(bbox, box) for box in boxes]
-    if not overlaps or max(overlaps) <= MINIMUM_OVERLAP:
-        return None
-    return warp_to_template(image, _landmark(points, int(np.argmax(overlaps))), image_size)
+def around_landmarks(
+    photos: Sequence[Photo], detector: Detector, image_size: tuple[int, int], choose: Choice
+) -> None:
+    """Moves eyes and nose near the middle of a frame of twice the size, and detects faces there."""
+    known = [photo for photo in photos if photo.landmark is not None]
+    if not known:
+        return
+    height, width = image_size
+    middle = template_for(image_size)[:3] * 1.5 + np.array(
+        [0.25 * width, 0.25 * height], np.float32
+    )
+    sources = np.stack([np.asarray(photo.landmark, np.float32)[:3] for photo in known])
+    framed, frames = [], []
+    for photo, matrix in zip(known, similarity_transforms(sources, middle), strict=True):
+        if np.isnan(matrix).any():
+            continue  # degenerate landmarks; the next way does not need them
+        with photo.skipped_on_error():
+            frame = cv2.warpAffine(photo.image, matrix, (2 * width, 2 * height), borderValue=0.0)
+            framed.append(photo)
+            frames.append(frame)
+    found = _find(detector, framed, frames, [height] * len(framed))
+    for photo, frame, faces in zip(framed, frames, found, strict=True):
+        if len(faces.boxes):
+            with photo.skipped_on_error():
+                landmark = faces.landmark(choose(faces.boxes, frame))
+                photo.face = warp_to_template(frame, landmark, image_size)
 
 
-def _in_box(image, bbox, landmark, detector, image_size):
-    """Asks the later networks for the landmarks in the box, face or not."""
-    if bbox is None:
-        return None
-    boxes, points = detector.force(image, bbox)
-    if not len(boxes) or boxes[0, 4] < MINIMUM_FORCED_SCORE:
-        return None
-    return warp_to_template(image, _landmark(points, 0), image_size)
+def at_box(
+    photos: Sequence[Photo], detector: Detector, image_size: tuple[int, int], choose: Choice
+) -> None:
+    """Detects faces in the complete photo; uses the one that overlaps the box most."""
+    known = [(photo, photo.bbox) for photo in photos if photo.bbox is not None]
+    images = [photo.image for photo, _ in known]
+    smallest = [max(image.shape[0] // 4, 1) for image in images]
+    found = _find(detector, [photo for photo, _ in known], images, smallest)
+    for (photo, bbox), faces in zip(known, found, strict=True):
+        overlaps = [IOU(bbox, box) for box in faces.boxes]
+        if overlaps and max(overlaps) > MINIMUM_OVERLAP:
+            with photo.skipped_on_error():
+                landmark = faces.landmark(int(np.argmax(overlaps)))
+                photo.face = warp_to_template(photo.image, landmark, image_size)
 
 
-def _crop_box(image, bbox, landmark, detector, image_size):
-    """The box in its height, as wide as the result's shape asks, around its middle."""
-    if bbox is None:
-        return None
-    x1, y1, x2, y2 = bbox
-    crop_width = int((y2 - y1) / image_size[0] * image_size[1])
-    left = max(x1 + (x2 - x1 - crop_width) // 2, 0)
-    right = min(left + crop_width, image.shape[1])
-    # 2018 let a box above the photo end in a crash.
-    crop = image[max(int(y1), 0) : max(int(y2), 0), int(left) : max(int(right), 0)]
-    return cv2.resize(crop, image_size[::-1]) if crop.size else None
+def in_box(
+    photos: Sequence[Photo], detector: Detector, image_size: tuple[int, int], choose: Choice
+) -> None:
+    """Runs the detector's later networks on the box, and accepts a low score."""
+    for photo in photos:
+        if photo.bbox is None:
+            continue
+        with photo.skipped_on_error():
+            (faces,) = detector.force([photo.image], [photo.bbox])
+            if len(faces.boxes) and faces.boxes[0, 4] >= MINIMUM_FORCED_SCORE:
+                photo.face = warp_to_template(photo.image, faces.landmark(0), image_size)
 
 
-def _crop_centre(image, bbox, landmark, detector, image_size):
-    """The photo without 6 % on each side."""
-    height, width = image.shape[:2]
-    top, left = int(height * 0.06), int(width * 0.06)
-    return cv2.resize(image[top : height - top, left : width - left], image_size[::-1])
+def crop_box(
+    photos: Sequence[Photo], detector: Detector, image_size: tuple[int, int], choose: Choice
+) -> None:
+    """Crops the box at its full height and the aspect ratio of the result, around its middle."""
+    for photo in photos:
+        if photo.bbox is None:
+            continue
+        x1, y1, x2, y2 = photo.bbox
+        crop_width = int((y2 - y1) / image_size[0] * image_size[1])
+        left = max(x1 + (x2 - x1 - crop_width) // 2, 0)
+        right = min(left + crop_width, photo.image.shape[1])
+        # In 2018 a box above the photo caused a crash.
+        rows = slice(max(int(y1), 0), max(int(y2), 0))
+        crop = photo.image[rows, int(left) : max(int(right), 0)]
+        if crop.size:
+            with photo.skipped_on_error():
+                photo.face = cv2.resize(crop, image_size[::-1])
+
+
+def crop_centre(
+    photos: Sequence[Photo], detector: Detector, image_size: tuple[int, int], choose: Choice
+) -> None:
+    """Crops 6 % off each side of the photo."""
+    for photo in photos:
+        height, width = photo.image.shape[:2]
+        top, left = int(height * 0.06), int(width * 0.06)
+        with photo.skipped_on_error():
+            centre = photo.image[top : height - top, left : width - left]
+            photo.face = cv2.resize(centre, image_size[::-1])
+
+
+ATTEMPTS = (around_landmarks, at_box, in_box, crop_box, crop_centre)
+"""The functions for `WAYS`, in the same order."""

@@ -1,64 +1,69 @@
 """Boxes of the face detector: proposals from score maps, suppression, calibration, crops.
 
-Corners are inclusive: a box is x2 - x1 + 1 wide. Names with capitals are those of 2018.
+Corners are inclusive: a box is x2 - x1 + 1 wide. Names with capitals are from 2018.
 """
+
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
-# PNet looks at cells of 12 pixels, 2 apart.
+# PNet looks at cells of 12×12 pixels, with a stride of 2.
 _CELL, _STRIDE = 12, 2
 
 
-def pyramid_scales(height, width, minsize, factor):
-    """Scales at which a face of at least `minsize` pixels fills PNet's cell, largest first.
+def pyramid_scales(height: int, width: int, minsize: int, factor: float) -> list[float]:
+    """Scales at which faces of at least `minsize` pixels fill PNet's cell, largest first.
 
     Parameters
     ----------
-    height, width : int
+    height, width
         Of the photo.
-    minsize : int
-        Smallest face wanted, in pixels.
-    factor : float
-        From one scale to the next, below 1.
+    minsize
+        Smallest face to look for, in pixels.
+    factor
+        Ratio of successive scales, below 1.
 
     Returns
     -------
-    scales : list of float
-        Empty where the photo is smaller than `minsize`.
+    scales
+        Empty if the photo is smaller than `minsize`.
     """
     first = _CELL / minsize
     shortest = min(height, width) * first
-    scales = []
+    scales: list[float] = []
     while shortest >= _CELL:
         scales.append(first * np.power(factor, len(scales)))
         shortest *= factor
     return scales
 
 
-def generateBoundingBox(imap, reg, scale, t):
-    """Boxes of the cells whose score reaches `t`.
+def generateBoundingBox(
+    imap: np.ndarray, reg: np.ndarray, scale: float, t: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes of the cells whose score is at least `t`.
 
     Parameters
     ----------
-    imap : ndarray of shape (H, W)
-        Probability of a face in each cell.
-    reg : ndarray of shape (H, W, 4)
-        Offsets of x1, y1, x2, y2, as parts of the box.
-    scale : float
-        Of the photo that PNet saw.
-    t : float
+    imap
+        (H, W), probability of a face in each cell.
+    reg
+        (H, W, 4), offsets of x1, y1, x2, y2 as fractions of the box size.
+    scale
+        Scale of PNet's input relative to the photo.
 
     Returns
     -------
-    boundingbox : float64 ndarray of shape (N, 9)
-        x1, y1, x2, y2 in the whole photo, score, four offsets; ordered by column, then row.
-    reg : ndarray of shape (N, 4)
+    boundingbox
+        float64 (N, 9): x1, y1, x2, y2 in the photo, score, four offsets; ordered by column, then
+        row.
+    reg
+        (N, 4), the same offsets.
     """
     columns, rows = np.nonzero(t <= imap.T)
     offset_columns = columns
     if len(columns) == 1:
-        # 2018: for a single cell the offsets are those of its mirror image, left and right.
+        # 2018: a single cell gets the offsets of its mirror image (left and right swapped).
         offset_columns = imap.shape[1] - 1 - columns
     offsets = reg[rows, offset_columns]
     cells = _STRIDE * np.stack([columns, rows], axis=1)
@@ -68,22 +73,22 @@ def generateBoundingBox(imap, reg, scale, t):
     return np.hstack([top_left, bottom_right, score, offsets]), offsets
 
 
-def nms(boxes, threshold, method):
+def nms(boxes: np.ndarray, threshold: float, method: str) -> np.ndarray:
     """Greedy non-maximum suppression; returns the kept rows, best score first.
 
     Parameters
     ----------
-    boxes : ndarray of shape (N, 5 or more)
-        Columns x1, y1, x2, y2, score; corners are inclusive (width = x2 - x1 + 1).
-    threshold : float
+    boxes
+        (N, 5 or more), columns x1, y1, x2, y2, score; corners are inclusive (width = x2 - x1 + 1).
+    threshold
         A box overlapping a kept one by more than this is dropped.
-    method : {'Union', 'Min'}
-        Overlap relative to the union, or to the smaller of the two boxes.
+    method
+        'Union' or 'Min': overlap relative to the union, or to the smaller of the two boxes.
 
     Returns
     -------
-    pick : int64 ndarray of shape (K,)
-        Empty for N = 0. Equal scores keep NumPy's argsort order, as in 2018.
+    pick
+        int64 (K,); empty for N = 0. Equal scores keep NumPy's argsort order, as in 2018.
     """
     if method not in ("Union", "Min"):
         raise ValueError(f"method {method!r}: expected 'Union' or 'Min'")
@@ -107,24 +112,25 @@ def nms(boxes, threshold, method):
     return np.array(pick, dtype=np.int64)
 
 
-def _argsort_2018(scores):
-    """Rows by rising score; equal ones in the order that NumPy's introsort leaves them in.
+def _argsort_2018(scores: np.ndarray) -> np.ndarray:
+    """Rows by ascending score; equal scores in the order in which NumPy's introsort leaves them.
 
-    Sure boxes often share the score 1. Since NumPy 1.25 `argsort` takes another algorithm for
-    float64 on processors with AVX-512, which orders them otherwise: 4 of 163 faces of Labeled Faces
-    in the Wild came out differently. For long doubles it is the old one everywhere.
+    Boxes of clear faces often have the same score, 1. Since NumPy 1.25, `argsort` uses another
+    algorithm for float64 on processors with AVX-512 and orders them differently, which changed 4 of
+    163 faces of Labeled Faces in the Wild. For long doubles it uses the old one everywhere.
     """
     return np.argsort(scores.astype(np.longdouble))
 
 
-def bbreg(boundingbox, reg):
+def bbreg(boundingbox: np.ndarray, reg: np.ndarray) -> np.ndarray:
     """Boxes moved by their offsets, in place.
 
     Parameters
     ----------
-    boundingbox : ndarray of shape (N, 4 or more)
-    reg : ndarray of shape (N, 4)
-        Parts of the box's width (x) and height (y).
+    boundingbox
+        (N, 4 or more)
+    reg
+        (N, 4), offsets of x1, y1, x2, y2 as fractions of the box's width (x) or height (y).
     """
     width = boundingbox[:, 2] - boundingbox[:, 0] + 1
     height = boundingbox[:, 3] - boundingbox[:, 1] + 1
@@ -132,40 +138,36 @@ def bbreg(boundingbox, reg):
     return boundingbox
 
 
-def rerec(bboxA):
-    """Boxes made square around their middle, in place; the longer side stays.
-
-    Parameters
-    ----------
-    bboxA : ndarray of shape (N, 4 or more)
-    """
+def rerec(bboxA: np.ndarray) -> np.ndarray:
+    """Boxes (N, 4 or more) made square around their centre, in place; the longer side is kept."""
     width = bboxA[:, 2] - bboxA[:, 0]
     height = bboxA[:, 3] - bboxA[:, 1]
     side = np.maximum(width, height)
-    # In this order of operations: the corners are cut to whole pixels later, where an ulp matters.
+    # The order of operations matters: corners are truncated to integers later, so an ulp counts.
     bboxA[:, 0] = bboxA[:, 0] + width * 0.5 - side * 0.5
     bboxA[:, 1] = bboxA[:, 1] + height * 0.5 - side * 0.5
     bboxA[:, 2:4] = bboxA[:, :2] + side[:, None]
     return bboxA
 
 
-def pad(total_boxes, w, h):
-    """Where boxes that reach over the edge meet the photo, counted from 1.
+def pad(total_boxes: np.ndarray, w: int, h: int) -> tuple[np.ndarray, ...]:
+    """The part of each box that lies inside the photo, in pixels counted from 1.
 
     Parameters
     ----------
-    total_boxes : ndarray of shape (N, 4 or more)
-    w, h : int
+    total_boxes
+        (N, 4 or more)
+    w, h
         Of the photo.
 
     Returns
     -------
-    dy, edy, dx, edx : int32 ndarray of shape (N,)
-        First and last row and column of the photo's part within the box.
-    y, ey, x, ex : int32 ndarray of shape (N,)
+    dy, edy, dx, edx
+        int32 (N,) each: first and last row, first and last column of that part within the box.
+    y, ey, x, ex
         The same within the photo.
-    tmpw, tmph : int32 ndarray of shape (N,)
-        Width and height of the box.
+    tmpw, tmph
+        int32 (N,) each: width and height of the box.
     """
     sides = total_boxes[:, 2:4] - total_boxes[:, :2] + 1
     tmpw, tmph = sides.astype(np.int32).T
@@ -175,42 +177,39 @@ def pad(total_boxes, w, h):
     return dy, edy, dx, edx, y, ey, x, ex, tmpw, tmph
 
 
-def _pad_one_axis(first, last, length, limit):
+def _pad_one_axis(
+    first: np.ndarray, last: np.ndarray, length: np.ndarray, limit: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(first in box, first in photo, last in box, last in photo), counted from 1."""
     over_start = np.maximum(1 - first, 0)
     over_end = np.maximum(last - limit, 0)
     return 1 + over_start, first + over_start, length - over_end, last - over_end
 
 
-def imresample(img, sz):
-    """The image resized to `sz` (height, width), each pixel the mean of the area it covers."""
+def imresample(img: np.ndarray, sz: Sequence[int]) -> np.ndarray:
+    """The image resized to `sz` (height, width); each pixel is the mean of the area it covers."""
     return cv2.resize(img, (sz[1], sz[0]), interpolation=cv2.INTER_AREA)
 
 
-def crop_batch(image, boxes, side):
-    """Boxes cut out and resized for RNet or ONet.
+def crop_batch(image: np.ndarray, boxes: np.ndarray, side: int) -> np.ndarray:
+    """Crops of the boxes, resized for RNet or ONet; float32 (N, side, side, 3), -1..1.
 
     Parameters
     ----------
-    image : ndarray of shape (H, W, 3)
-        RGB, 0..255.
-    boxes : ndarray of shape (N, 4 or more)
-        Whole numbers; outside the photo all is black.
-    side : int
+    image
+        (H, W, 3), RGB, 0..255.
+    boxes
+        (N, 4 or more), with integer values. Pixels outside the photo are black.
+    side
         24 or 48.
-
-    Returns
-    -------
-    crops : float32 ndarray of shape (N, side, side, 3)
-        Scaled to -1..1.
     """
     photo_height, photo_width = image.shape[:2]
     dy, edy, dx, edx, y, ey, x, ex, width, height = pad(boxes, photo_width, photo_height)
     crops = np.zeros((len(boxes), side, side, 3), dtype=np.float32)
     for index in range(len(boxes)):
         if width[index] < 1 or height[index] < 1:
-            continue  # a box that calibration turned inside out shows nothing
-        # The ends are negative for a box that lies wholly before the photo.
+            continue  # calibration turned the box inside out; its crop stays black
+        # The ends are negative for a box to the left of the photo or above it.
         seen = image[y[index] - 1 : max(ey[index], 0), x[index] - 1 : max(ex[index], 0)]
         if seen.shape[:2] == (height[index], width[index]):
             crop = seen.astype(np.float32)
@@ -222,6 +221,6 @@ def crop_batch(image, boxes, side):
     return normalised(crops)
 
 
-def normalised(pixels):
-    """0..255 to -1..1, as the nets were trained."""
+def normalised(pixels: np.ndarray) -> np.ndarray:
+    """Pixels 0..255 scaled to -1..1, as in the training of the networks; float32."""
     return (pixels.astype(np.float32) - np.float32(127.5)) * np.float32(0.0078125)

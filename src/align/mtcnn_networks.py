@@ -1,40 +1,44 @@
 """The three networks of the MTCNN face detector (Zhang et al. 2016) in MXNet, with 2018's weights.
 
 PNet proposes boxes anywhere in a photo, RNet refines them, ONet refines them again and finds the
-landmarks. Layers bear the names of the 2018 weight files.
+landmarks. Layers have the names used in 2018's weight files.
 """
+
+from collections.abc import Mapping
 
 import numpy as np
 
-from src.align.mtcnn_weights import load_weights
+from src.align.mtcnn_weights import NetworkWeights, load_weights
 from src.common.errors import InputError
 from src.common.mxnet_backend import mx
+from src.graphs.shapes import infer_shapes
 
 # ---------------------------------------------------------------------------------- graphs
 
 
-def _layer_variables(layer):
+def _layer_variables(layer: str) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
+    """(weights, biases)"""
     return mx.sym.var(f"{layer}_weights"), mx.sym.var(f"{layer}_biases")
 
 
-def _convolution(data, layer, kernel, num_filter):
+def _convolution(data: mx.sym.Symbol, layer: str, kernel: int, num_filter: int) -> mx.sym.Symbol:
     weights, biases = _layer_variables(layer)
     return mx.sym.Convolution(
         data, weights, biases, kernel=(kernel, kernel), num_filter=num_filter, name=layer
     )
 
 
-def _dense(data, layer, num_hidden):
+def _dense(data: mx.sym.Symbol, layer: str, num_hidden: int) -> mx.sym.Symbol:
     weights, biases = _layer_variables(layer)
     return mx.sym.FullyConnected(data, weights, biases, num_hidden=num_hidden, name=layer)
 
 
-def _prelu(data, name):
+def _prelu(data: mx.sym.Symbol, name: str) -> mx.sym.Symbol:
     return mx.sym.LeakyReLU(data, mx.sym.var(f"{name}_alpha"), act_type="prelu", name=name)
 
 
-def _max_pool(data, kernel, keeps_rest):
-    """Stride 2; `keeps_rest`: a last, smaller window covers what is left (2018: padding SAME)."""
+def _max_pool(data: mx.sym.Symbol, kernel: int, keeps_rest: bool) -> mx.sym.Symbol:
+    """Stride 2; with `keeps_rest` a smaller last window covers the rest (2018: padding SAME)."""
     return mx.sym.Pooling(
         data,
         kernel=(kernel, kernel),
@@ -44,7 +48,7 @@ def _max_pool(data, kernel, keeps_rest):
     )
 
 
-def pnet_symbol():
+def pnet_symbol() -> mx.sym.Symbol:
     """Group of (offsets (N,4,h,w), probability (N,2,h,w)) for images (N,3,H,W) of any size."""
     data = mx.sym.var("data")
     data = _prelu(_convolution(data, "conv1", 3, 10), "PReLU1")  # (N,10,H-2,W-2)
@@ -56,7 +60,7 @@ def pnet_symbol():
     return mx.sym.Group([offsets, probability])
 
 
-def rnet_symbol():
+def rnet_symbol() -> mx.sym.Symbol:
     """Group of (offsets (N,4), probability (N,2)) for images (N,3,24,24)."""
     data = mx.sym.var("data")
     data = _prelu(_convolution(data, "conv1", 3, 28), "prelu1")  # (N,28,22,22)
@@ -70,7 +74,7 @@ def rnet_symbol():
     return mx.sym.Group([offsets, probability])
 
 
-def onet_symbol():
+def onet_symbol() -> mx.sym.Symbol:
     """Group of (offsets (N,4), landmarks (N,10), probability (N,2)) for images (N,3,48,48)."""
     data = mx.sym.var("data")
     data = _prelu(_convolution(data, "conv1", 3, 32), "prelu1")  # (N,32,46,46)
@@ -89,7 +93,7 @@ def onet_symbol():
 
 SYMBOLS = {"pnet": pnet_symbol, "rnet": rnet_symbol, "onet": onet_symbol}
 
-# PNet's is its cell: the smallest image that it bears.
+# Height and width in pixels. PNet accepts any size of at least its cell.
 INPUT_SIZES = {"pnet": 12, "rnet": 24, "onet": 48}
 
 
@@ -97,28 +101,28 @@ INPUT_SIZES = {"pnet": 12, "rnet": 24, "onet": 48}
 
 
 class Network:
-    """One of the three nets, called as 2018's were.
+    """One of the three networks, with the calling convention of 2018.
 
     The call takes images (N, W, H, 3), width before height, scaled to -1..1, and returns a tuple of
-    float32 ndarrays, channels last: offsets, landmarks (ONet only), probability.
+    float32 arrays, channels last: offsets, landmarks (ONet only), probability.
 
-    The graph is a CachedOp: it takes any shape without being bound again, and leaves out the
-    oneDNN subgraph pass of bound executors, which fails on some graphs.
+    The graph is a CachedOp: it accepts any shape without being bound again, and skips the oneDNN
+    subgraph pass of bound executors, which fails on some graphs.
 
     Parameters
     ----------
-    name : {'pnet', 'rnet', 'onet'}
-    weights : dict
-        As of `load_weights`, for this net.
-    context : mx.Context
+    name
+        'pnet', 'rnet' or 'onet'.
+    weights
+        Of this network, as from `load_weights`.
 
     Raises
     ------
     ValueError
-        The weights are not those of this net.
+        The weights are not those of this network.
     """
 
-    def __init__(self, name, weights, context):
+    def __init__(self, name: str, weights: NetworkWeights, context: mx.Context) -> None:
         symbol = SYMBOLS[name]()
         parameters = mxnet_parameters(weights)
         _check_shapes(symbol, parameters, INPUT_SIZES[name])
@@ -130,8 +134,8 @@ class Network:
             None if key == "data" else mx.nd.array(parameters[key], ctx=context) for key in inputs
         ]
 
-    def __call__(self, images):
-        """Tuple of outputs, each with N rows; see the class."""
+    def __call__(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
+        """The outputs, N rows each; see the class."""
         images = np.ascontiguousarray(np.transpose(images, (0, 3, 1, 2)), dtype=np.float32)
         inputs = list(self._inputs)
         inputs[self._data_index] = mx.nd.array(images, ctx=self._context)
@@ -141,35 +145,39 @@ class Network:
         )
 
 
-def create_networks(context=None, model_path=None):
-    """(pnet, rnet, onet).
+def create_networks(
+    context: mx.Context | None = None, model_path: str | None = None
+) -> tuple[Network, Network, Network]:
+    """(pnet, rnet, onet)
 
     Parameters
     ----------
-    context : mx.Context, optional
+    context
         The CPU if None.
-    model_path : str, optional
+    model_path
         As for `load_weights`.
 
     Raises
     ------
     FileNotFoundError, InputError
-        A weight file is missing or not that of its net.
+        A weight file is missing or not that of its network.
     """
     weights = load_weights(model_path)
-    origin = model_path or "package mtcnn"
-    networks = []
-    for name in SYMBOLS:
+    origin = model_path or "the package mtcnn"
+
+    def create(name: str) -> Network:
         try:
-            networks.append(Network(name, weights[name], context or mx.cpu()))
+            return Network(name, weights[name], context or mx.cpu())
         except ValueError as error:
-            raise InputError(f"{origin} does not hold the weights of {name}: {error}") from None
-    return tuple(networks)
+            raise InputError(f"{origin} does not contain the weights of {name}: {error}") from None
+
+    return create("pnet"), create("rnet"), create("onet")
 
 
-def mxnet_parameters(weights):
-    """Weights in MXNet's layout by the names of the graph's variables."""
-    parameters, flattened_channels = {}, None
+def mxnet_parameters(weights: NetworkWeights) -> dict[str, np.ndarray]:
+    """Weights in MXNet's layout, float32, by the names of the graph's variables."""
+    parameters: dict[str, np.ndarray] = {}
+    flattened_channels: int | None = None
     for layer, values in weights.items():
         for kind, value in values.items():
             if value.ndim == 4:  # (kernel, kernel, in, out)
@@ -184,20 +192,19 @@ def mxnet_parameters(weights):
     return parameters
 
 
-def _channels_first(value, channels):
-    """The first dense layer's weights (in, out), whose input was flattened with channels last."""
+def _channels_first(value: np.ndarray, channels: int) -> np.ndarray:
+    """The first dense layer's weights (in, out), reordered from channels last to channels first."""
     side = round((value.shape[0] / channels) ** 0.5)
     by_place = value.reshape(side, side, channels, -1)
     return by_place.transpose(2, 0, 1, 3).reshape(value.shape)
 
 
-def _check_shapes(symbol, parameters, size):
-    """ValueError unless the parameters fit the graph."""
-    shapes, _, _ = symbol.infer_shape(data=(1, 3, size, size))
-    for key, shape in zip(symbol.list_arguments(), shapes, strict=True):
+def _check_shapes(symbol: mx.sym.Symbol, parameters: Mapping[str, np.ndarray], size: int) -> None:
+    """ValueError unless the parameters fit the graph for images of `size`×`size` pixels."""
+    for key, shape in infer_shapes(symbol, data=(1, 3, size, size)).arguments.items():
         if key == "data":
             continue
         if key not in parameters:
             raise ValueError(f"{key} is missing")
         if parameters[key].shape != shape:
-            raise ValueError(f"{key} is of shape {parameters[key].shape}, not {shape}")
+            raise ValueError(f"{key} has shape {parameters[key].shape}, expected {shape}")

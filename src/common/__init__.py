@@ -1,1 +1,1 @@
-"""What several commands need: records, checkpoints, devices, the face template."""
+"""What all packages share: errors, flags, logging, devices, photos, output files."""

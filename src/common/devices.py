@@ -1,23 +1,24 @@
-"""Which devices a command runs on."""
+"""The devices on which a command runs."""
 
 import ctypes
 import logging
 import os
+from collections.abc import Sequence
 
 from src.common.errors import InputError
 from src.common.mxnet_backend import installed_wheel, mx
 
 log = logging.getLogger(__name__)
 
-# Machine code in the mxnet-cu11x wheels: 5.0, 6.0, 7.0, 8.0, 8.6 and no PTX, so a card runs if its
-# major version is one of these.
+# The mxnet-cu11x wheels contain machine code for 5.0, 6.0, 7.0, 8.0 and 8.6 and no PTX, so a GPU
+# works if its major version is one of these.
 WHEEL_MAJOR_VERSIONS = (5, 6, 7, 8)
 
 _COMPUTE_CAPABILITY_MAJOR, _COMPUTE_CAPABILITY_MINOR = 75, 76  # CUdevice_attribute, cuda.h
 
 
-def compute_capabilities():
-    """List of (major, minor), one a visible GPU, asked of the driver; empty without a driver."""
+def compute_capabilities() -> list[tuple[int, int]]:
+    """(major, minor) of each visible GPU, as the driver reports it; empty without a driver."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
@@ -35,17 +36,19 @@ def compute_capabilities():
     return capabilities
 
 
-def unusable_gpu_reason(wheel, has_cuda, capabilities):
-    """Why this MXNet cannot use the GPUs, as half a sentence; None where it can.
+def unusable_gpu_reason(
+    wheel: tuple[str, str] | None, has_cuda: bool, capabilities: Sequence[tuple[int, int]]
+) -> str | None:
+    """Why this MXNet cannot use the GPUs, as a clause for a message; None if it can.
 
     Parameters
     ----------
-    wheel : (str, str) or None
+    wheel
         Name and version of the installed wheel.
-    has_cuda : bool
+    has_cuda
         Whether MXNet was built with CUDA.
-    capabilities : list of (int, int)
-        Compute capability of each visible GPU.
+    capabilities
+        Compute capability (major, minor) of each visible GPU.
     """
     if not has_cuda:
         return "this MXNet is built for the CPU (GPU: pip install -e '.[cu112]')"
@@ -56,27 +59,27 @@ def unusable_gpu_reason(wheel, has_cuda, capabilities):
             if major not in WHEEL_MAJOR_VERSIONS:
                 return (
                     f"the GPU has compute capability {major}.{minor}, for which {wheel[0]} "
-                    f"{wheel[1]} has no kernels (5.0 to 8.9 run; for Hopper use NVIDIA's MXNet "
+                    f"{wheel[1]} has no kernels (5.0 to 8.9 work; for Hopper use NVIDIA's MXNet "
                     "container 24.06)"
                 )
     return None
 
 
-def usable_gpus():
-    """(number of usable GPUs, reason why there is none or None)."""
+def usable_gpus() -> tuple[int, str | None]:
+    """(number of usable GPUs, the reason if there is none)."""
     has_cuda = mx.runtime.Features().is_enabled("CUDA")
     capabilities = compute_capabilities() if has_cuda else []
     reason = unusable_gpu_reason(installed_wheel(), has_cuda, capabilities)
     return (0, reason) if reason else (len(capabilities), None)
 
 
-def parse_devices(text):
-    """Contexts of a comma list, 'cpu:0,cpu:1' or 'gpu:0'; the index may be left out.
+def parse_devices(text: str) -> list[mx.Context]:
+    """Contexts of a list such as 'gpu:0,gpu:1' or 'cpu:0'; the default index is 0.
 
     Raises
     ------
     InputError
-        It is no such list, or names a GPU that cannot be used.
+        It is not such a list, or it names a GPU that cannot be used.
     """
     contexts = []
     for part in text.split(","):
@@ -94,17 +97,17 @@ def parse_devices(text):
     return contexts
 
 
-def training_contexts(devices=""):
+def training_contexts(devices: str = "") -> list[mx.Context]:
     """The contexts to train on.
 
-    2018: the entries of CUDA_VISIBLE_DEVICES are gpu(0), gpu(1), … in their order; an empty one
-    means the CPU. Unset, which 2018 did not bear, means all GPUs. Without a usable GPU the CPU is
-    taken, and a line says so.
+    2018: the entries of CUDA_VISIBLE_DEVICES are gpu(0), gpu(1), … in their order; if it is empty,
+    the CPU is used. If it is not set, which failed in 2018, all GPUs are used. Without a usable GPU
+    the CPU is used, with a warning.
 
     Parameters
     ----------
-    devices : str
-        Overrides the environment: 'cpu:0,cpu:1'.
+    devices
+        Overrides the environment, see `parse_devices`.
     """
     if devices:
         return parse_devices(devices)
@@ -123,12 +126,12 @@ def training_contexts(devices=""):
     return [mx.gpu(index) for index in range(wanted)]
 
 
-def single_context(gpu):
+def single_context(gpu: int) -> mx.Context:
     """The context for `--gpu N`; the CPU for -1, an empty CUDA_VISIBLE_DEVICES, or without a GPU.
 
     Parameters
     ----------
-    gpu : int
+    gpu
         Index among the visible GPUs.
     """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")

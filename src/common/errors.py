@@ -1,31 +1,39 @@
-"""The error for what a user can mend, and how a command ends on it."""
+"""Errors that a user can fix, and how a command ends with one."""
 
 import logging
 import os
 import sys
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import NoReturn
 
-CLOSED_PIPE = 141  # the exit status of a program whose reader went away: 128 + SIGPIPE
+CLOSED_PIPE = 141  # the exit status of a program whose output pipe was closed: 128 + SIGPIPE
+INTERRUPTED = 130  # the exit status of a program that was interrupted: 128 + SIGINT
 
 
 class InputError(ValueError):
-    """Wrong input; the message says what was expected, what was found, and how to mend it."""
+    """Wrong input; the message says what was expected, what was found, and how to fix it."""
 
 
-def listed(names, shown=8):
-    """The first few names, and how many more there are: for a message."""
-    names = [str(name) for name in names]
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + more
+class NoMoreData(InputError):
+    """The training data cannot give another batch; after the first, this ends a run normally."""
 
 
-def show_input_errors():
-    """From here on an uncaught `InputError` ends the program with its one line, no traceback.
+def listed(names: Iterable[object], shown: int = 8) -> str:
+    """The first few names and how many more there are, for a message."""
+    texts = [str(name) for name in names]
+    more = f" and {len(texts) - shown} more" if len(texts) > shown else ""
+    return ", ".join(texts[:shown]) + more
 
-    For what fails while modules are being imported, before a command can catch it.
+
+def show_input_errors() -> None:
+    """Makes an uncaught `InputError` end the program with one line and no traceback.
+
+    For errors while modules are imported, before a command can catch them.
     """
     show_others = sys.excepthook
 
-    def show(kind, error, trace):
+    def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if issubclass(kind, InputError):
             print(f"error: {error}", file=sys.stderr)
         else:
@@ -34,17 +42,17 @@ def show_input_errors():
     sys.excepthook = show
 
 
-def run_command(main):
-    """Runs a command's `main` and exits: status 2 and one line, without traceback, on wrong input.
+def run_command(main: Callable[[], int | None]) -> NoReturn:
+    """Runs a command's `main` and exits: with status 2 and one line, no traceback, on wrong input.
 
-    What the operating system refuses (a missing file, a full disk, a folder where a file is to be
-    written) is the user's to mend as well; its errors name the file. Where the output goes to a
-    program that has read enough, as `head` does, the command ends without a word.
+    Errors of the operating system (a missing file, a full disk, a folder instead of a file) are
+    treated in the same way; they name the file. If the output is piped to a program that stops
+    reading, such as `head`, the command ends silently.
 
     Parameters
     ----------
-    main : callable
-        Takes no argument (it reads `sys.argv`) and returns None or an exit status.
+    main
+        Takes no argument (it reads `sys.argv`); returns None or an exit status.
     """
     try:
         status = main()
@@ -57,6 +65,6 @@ def run_command(main):
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("interrupted; run the same command again to go on", file=sys.stderr)
-        sys.exit(130)
+        print("interrupted; run the same command again to continue", file=sys.stderr)
+        sys.exit(INTERRUPTED)
     sys.exit(status)

@@ -1,61 +1,72 @@
-"""Logging on stderr, and progress bars that are quiet when nobody watches."""
+"""Logging on stderr, and progress bars that are silent if stderr is not a terminal."""
 
 import contextlib
 import logging
 import os
 import sys
 import traceback
+from collections.abc import Iterable, Iterator
+from typing import Any, TextIO, TypeVar
 
 from tqdm import tqdm
 
 from src.common.errors import InputError
 
+Item = TypeVar("Item")
+
 # 2018: `logging.info` printed "INFO:root:…", and tools that read training logs look for it.
 LINE_FORMAT = "%(levelname)s:%(name)s:%(message)s"
 
 
-def configure_logging(level=logging.INFO):
+def configure_logging(level: int = logging.INFO) -> None:
     """Sends the root logger's lines to stderr in the 2018 form; for commands, never at import."""
     logging.basicConfig(level=level, format=LINE_FORMAT, stream=sys.stderr)
 
 
-def progress(iterable, description, unit="photo", total=None):
-    """Iterates with a bar (count, rate, ETA) on stderr; silent where stderr is no terminal."""
-    return tqdm(iterable, desc=description, unit=f" {unit}", total=total, disable=None)
+def progress_bar(description: str, unit: str, total: int | None = None) -> "tqdm[Any]":
+    """A bar (count, rate, ETA) on stderr, to be updated; silent if stderr is not a terminal."""
+    return tqdm(desc=description, unit=f" {unit}", total=total, disable=None)
+
+
+def progress(
+    iterable: Iterable[Item], description: str, unit: str = "photo", total: int | None = None
+) -> Iterator[Item]:
+    """Iterates with a bar (count, rate, ETA) on stderr; silent if stderr is not a terminal."""
+    return iter(tqdm(iterable, desc=description, unit=f" {unit}", total=total, disable=None))
 
 
 class _Tee:
-    """A text stream that writes to two."""
+    """A text stream that writes to two others."""
 
-    def __init__(self, first, second):
+    def __init__(self, first: TextIO, second: TextIO) -> None:
         self._streams = (first, second)
 
-    def write(self, text):
+    def write(self, text: str) -> int:
         for stream in self._streams:
             stream.write(text)
         return len(text)
 
-    def flush(self):
+    def flush(self) -> None:
         for stream in self._streams:
             stream.flush()
 
-    def isatty(self):
-        return False  # no progress bars into the file
+    def isatty(self) -> bool:
+        return False  # no progress bars in the file
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._streams[0], name)
 
 
 @contextlib.contextmanager
-def appended_log(path):
-    """While it lasts, what is printed and logged is also appended to the file, as `tee -a` does.
+def appended_log(path: str) -> Iterator[None]:
+    """Also appends everything that is printed and logged to a file, as `tee -a` does.
 
-    An error that ends it is noted too. Call after `configure_logging`.
+    An error that ends the block is written too. Call after `configure_logging`.
 
     Parameters
     ----------
-    path : str
-        Missing folders are made; '' does nothing.
+    path
+        Missing folders are created; '' does nothing.
     """
     if not path:
         yield

@@ -1,10 +1,10 @@
-"""MXNet, imported in the one way that works on every supported Python, NumPy and CUDA set-up.
+"""MXNet, imported in a way that works on every supported Python, NumPy and CUDA installation.
 
 All modules write ``from src.common.mxnet_backend import mx``.
 
-MXNet 1.9.1 is from 2021. It needs `distutils`, which Python 3.12 left to setuptools; it reads
-`numpy.bool`, which NumPy 1.24 removed; and its CUDA build needs libraries that pip installs where
-the dynamic loader does not look.
+MXNet 1.9.1 is from 2021. It needs `distutils`, which since Python 3.12 only setuptools provides;
+`numpy.bool`, which NumPy 1.24 removed; and, for its CUDA build, libraries that pip installs where
+the dynamic loader does not look for them.
 """
 
 import contextlib
@@ -14,15 +14,19 @@ import importlib.metadata
 import importlib.util
 import os
 import warnings
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from src.common.errors import InputError, show_input_errors
 
+__all__ = ["Parameters", "import_mxnet", "installed_wheel", "mx", "preload_cuda_libraries"]
+
 CPU_INSTALL = "pip install -e '.[cpu]'"
 GPU_INSTALL = "pip install -e '.[cu112]'"
 
-# In the order of their dependencies, each loaded for all that come later.
+# In the order of their dependencies: each is needed by later ones.
 CUDA_LIBRARIES = (
     "libcudart.so.11.0",
     "libnvrtc.so.11.2",
@@ -37,13 +41,16 @@ CUDA_LIBRARIES = (
     "libnccl.so.2",
 )
 
-# Where a map of 1×1 goes straight into a fully connected layer, as in MobileFaceNet, MXNet 1.9.1's
-# oneDNN fusion fails at the second inference on a CPU ("Check failed: !IsMKLDNNData()"). Read when
-# a graph is bound, so that it also holds for a Module that the caller binds himself.
+# If a 1×1 map is the input of a fully connected layer, as in MobileFaceNet, MXNet 1.9.1's oneDNN
+# fusion fails at the second inference on a CPU ("Check failed: !IsMKLDNNData()"). MXNet reads the
+# setting when a graph is bound, so it also works for a Module that the caller binds.
 CPU_SETTINGS = {"MXNET_DISABLE_MKLDNN_FC_OPT": "1", "MXNET_SUBGRAPH_VERBOSE": "0"}
 
 
-def installed_wheel():
+ROLE = "DMLC_ROLE"  # of a process in distributed training: worker, server or scheduler
+
+
+def installed_wheel() -> tuple[str, str] | None:
     """Name and version of the installed MXNet wheel, ('mxnet-cu112', '1.9.1'), or None."""
     for name in ("mxnet-cu112", "mxnet"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -51,13 +58,13 @@ def installed_wheel():
     return None
 
 
-def preload_cuda_libraries():
-    """Loads the CUDA libraries that lie in site-packages/nvidia/*/lib; returns their paths.
+def preload_cuda_libraries() -> list[str]:
+    """Loads the CUDA libraries in site-packages/nvidia/*/lib; returns their paths.
 
-    What is missing there is left to the loader: a system-wide CUDA 11.2 serves as well.
+    Missing ones are left to the loader: a system-wide CUDA 11.2 works as well.
     """
     spec = importlib.util.find_spec("nvidia")
-    folders = list(spec.submodule_search_locations) if spec else []
+    folders = list(spec.submodule_search_locations or ()) if spec else []
     loaded = []
     for library in CUDA_LIBRARIES:
         for folder in folders:
@@ -68,8 +75,8 @@ def preload_cuda_libraries():
     return loaded
 
 
-def explain_load_failure(message):
-    """One sentence for an OSError that the import of MXNet ended in."""
+def explain_load_failure(message: str) -> str:
+    """One sentence that explains an OSError raised by the import of MXNet, given its text."""
     if "libcuda.so" in message:
         return (
             "mxnet-cu112 is installed, but this machine has no NVIDIA driver (libcuda.so.1): "
@@ -85,8 +92,8 @@ def explain_load_failure(message):
     return f"MXNet cannot load {library} ({message}); for the GPU libraries run {GPU_INSTALL}"
 
 
-def import_mxnet():
-    """Imports MXNet; InputError in one sentence where it is missing or cannot be loaded."""
+def import_mxnet() -> ModuleType:
+    """Imports MXNet; raises InputError, in one sentence, if it is missing or cannot be loaded."""
     for name, value in CPU_SETTINGS.items():
         os.environ.setdefault(name, value)
     wheel = installed_wheel()
@@ -95,9 +102,12 @@ def import_mxnet():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if not hasattr(np, "bool"):
-            np.bool = bool
+            np.bool = bool  # type: ignore[attr-defined]
         with contextlib.suppress(ImportError):
-            import setuptools  # noqa: F401  brings distutils on Python 3.12
+            import setuptools  # noqa: F401  provides distutils on Python 3.12
+        # MXNet becomes a parameter server while it is imported, if it sees this role. Then it could
+        # not read an optimizer of this project, whose modules need a complete MXNet; see `serve`.
+        role = os.environ.pop(ROLE, None)
         try:
             import mxnet
         except ModuleNotFoundError as error:
@@ -108,11 +118,33 @@ def import_mxnet():
             ) from None
         except OSError as error:
             raise InputError(explain_load_failure(str(error))) from None
+        finally:
+            if role is not None:
+                os.environ[ROLE] = role
     return mxnet
 
 
-try:
-    mx = import_mxnet()
-except InputError:
-    show_input_errors()
-    raise
+def serve(mxnet: ModuleType) -> None:
+    """Serves until the workers have finished, and exits, in a server or scheduler process.
+
+    As in MXNet, all processes of a distributed run may start the same script; `DMLC_ROLE`
+    distinguishes them.
+    """
+    if os.environ.get(ROLE) in ("server", "scheduler"):
+        mxnet.kvstore.kvstore_server._init_kvstore_server_module()
+
+
+if TYPE_CHECKING:
+    import mxnet as mx
+else:
+    try:
+        mx = import_mxnet()
+    except InputError:
+        show_input_errors()
+        raise
+
+Parameters = dict[str, "mx.nd.NDArray"]
+"""Arrays by name, as in a checkpoint."""
+
+if not TYPE_CHECKING:
+    serve(mx)

@@ -1,35 +1,37 @@
-"""Stochastic gradient descent whose gradients carry Gaussian noise."""
+"""Stochastic gradient descent with Gaussian noise on the gradients."""
+
+from typing import Any
 
 from src.common.mxnet_backend import mx
 
 
 class NoiseSGD(mx.optimizer.SGD):
-    """SGD after adding noise to every gradient (Neelakantan et al. 2015, arXiv:1511.06807).
+    """SGD that adds noise to every gradient (Neelakantan et al. 2015, arXiv:1511.06807).
 
     Parameters
     ----------
-    scale : float
+    scale
         Standard deviation of the noise, in units of the rescaled gradient.
     **sgd
         As for `mx.optimizer.SGD`: learning_rate, momentum, wd, rescale_grad, …
     """
 
-    def __init__(self, scale, **sgd):
+    def __init__(self, scale: float, **sgd: Any) -> None:
         super().__init__(**sgd)
         self.scale = scale
 
-    def update(self, index, weight, grad, state):
-        """One step of one array, or of several in equal lists."""
+    def update(self, index: Any, weight: Any, grad: Any, state: Any) -> None:
+        """One step of an array, or of several in lists of equal length."""
         super().update(index, weight, self._with_noise(grad), state)
 
-    def update_multi_precision(self, index, weight, grad, state):
-        """As `update`, for float16 weights with a float32 copy in `state`."""
+    def update_multi_precision(self, index: Any, weight: Any, grad: Any, state: Any) -> None:
+        """The same for float16 weights with a float32 copy in `state`."""
         super().update_multi_precision(index, weight, self._with_noise(grad), state)
 
-    def _with_noise(self, grad):
+    def _with_noise(self, grad: Any) -> Any:
         if isinstance(grad, list | tuple):
             return [self._with_noise(array) for array in grad]
-        if not self.scale:  # MXNet draws no normal numbers of deviation 0
+        if not self.scale:  # MXNet rejects a standard deviation of 0
             return grad
         deviation = self.scale / self.rescale_grad  # SGD multiplies by rescale_grad afterwards
         noise = mx.nd.random.normal(

@@ -1,25 +1,29 @@
-"""Outputs appear whole or not at all: written aside, then renamed; and never among the inputs."""
+"""Output files that appear complete or not at all, and a check for folders inside one another."""
 
 import contextlib
 import os
+from collections.abc import Iterator
+from typing import IO, Any
+
+Path = str | os.PathLike[str]
 
 
-def lies_within(folder, other):
-    """Whether a folder is another one or below it."""
+def lies_within(folder: Path, other: Path) -> bool:
+    """Whether a folder is the same as another one or inside it."""
     folder, other = os.path.realpath(folder), os.path.realpath(other)
     return os.path.commonpath([folder, other]) == other
 
 
 @contextlib.contextmanager
-def whole_file(path, mode="wb", **open_arguments):
-    """Context manager that yields a file which takes its name only when the block succeeds.
+def whole_file(path: Path, mode: str = "wb", **open_arguments: Any) -> Iterator[IO[Any]]:
+    """Yields a file, which gets its final name only if the block succeeds.
 
     Parameters
     ----------
-    path : str or PathLike
-        The final name; missing folders above it are made.
-    mode : {'wb', 'w'}
-        As for `open`; text is UTF-8 with bare newlines.
+    path
+        The final name; missing folders are created.
+    mode
+        'wb' or 'w', as for `open`; text is UTF-8 with `\\n` newlines.
     """
     path = os.fspath(path)
     folder = os.path.dirname(path)

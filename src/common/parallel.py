@@ -1,28 +1,42 @@
 """Work spread over processes or threads, with the results in order."""
 
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
 import joblib
 
-from src.common.log import progress
+from src.common.log import progress_bar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
-def ordered_map(function, items, workers, description, unit="photo", threads=False):
-    """Yields `function(item)` for each item, in order, worked out by `workers` at a time.
+def ordered_map(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    workers: int,
+    description: str,
+    unit: str = "photo",
+    threads: bool = False,
+    count: Callable[[Any], int] = lambda item: 1,
+) -> Iterator[Result]:
+    """Yields `function(item)` for each item, in order, computed by `workers` in parallel.
 
-    Runs on joblib, so that `joblib.parallel_config(backend='dask')` around it spreads the same
-    work over a cluster. A bar on stderr shows rate and ETA.
+    Runs on joblib, so `joblib.parallel_config(backend='dask')` around it spreads the same work over
+    a cluster. A bar on stderr shows rate and ETA.
 
     Parameters
     ----------
-    function : callable
-        Called with one item; must be importable by name if processes are used.
-    items : sequence
-        What to work on.
-    workers : int
-        1 works in this process.
-    description, unit : str
+    function
+        Must be importable by name if processes are used.
+    workers
+        1 runs in this process.
+    description, unit
         For the progress bar.
-    threads : bool
+    threads
         Threads instead of processes, for work that releases the GIL.
+    count
+        Number of units in an item.
     """
     if workers == 1:
         results = map(function, items)
@@ -31,4 +45,7 @@ def ordered_map(function, items, workers, description, unit="photo", threads=Fal
             n_jobs=workers, prefer="threads" if threads else "processes", return_as="generator"
         )
         results = pool(joblib.delayed(function)(item) for item in items)
-    yield from progress(results, description, unit, total=len(items))
+    with progress_bar(description, unit, total=sum(map(count, items))) as bar:
+        for item, result in zip(items, results, strict=True):
+            bar.update(count(item))
+            yield result

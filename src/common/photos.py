@@ -1,4 +1,4 @@
-"""Photographs of any format, read to RGB, and the stored pictures of data sets, decoded fast."""
+"""Reads photos of any format as RGB, and decodes the images of data sets fast."""
 
 import io
 import os
@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from src.common.errors import InputError
 
-# What Pillow's decoders raise on damaged bytes; MemoryError comes of a size field gone wild.
+# What Pillow's decoders raise on damaged bytes; MemoryError for an absurd size in the header.
 DECODE_ERRORS = (
     OSError,
     SyntaxError,
@@ -28,40 +28,59 @@ DECODE_ERRORS = (
     Image.DecompressionBombError,
 )
 
-# Modes of more than 8 bits a channel, which Pillow would clip at 255 rather than scale.
+# Modes with more than 8 bits per channel, which Pillow would clip at 255 instead of scaling.
 DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 
 
-def read_photo(path, mode="RGB", upright=True):
-    """Pixels of a photo file with 8 bits a channel.
+def read_photo(path: str | os.PathLike[str], mode: str = "RGB", upright: bool = True) -> np.ndarray:
+    """Pixels of a photo file, uint8 (H, W, 3) RGB, or (H, W) for mode 'L'.
 
-    Transparency is dropped; 16-bit greys are scaled to 8; of an animation the first frame is taken.
+    Transparency is dropped, 16-bit grey is scaled to 8 bits, an animation gives its first frame.
 
     Parameters
     ----------
-    path : str or PathLike
+    path
         Any format that Pillow reads.
-    mode : {'RGB', 'L'}
-        Colour, or grey.
-    upright : bool
-        Turn the photo as the camera noted (EXIF orientation). Boxes and landmarks that come with a
-        photo may count in its pixels as they lie.
-
-    Returns
-    -------
-    image : uint8 ndarray of shape (H, W, 3), or (H, W) for 'L'
+    mode
+        'RGB', or 'L' for grey.
+    upright
+        Rotate the photo by its EXIF orientation. Boxes and landmarks that come with a photo usually
+        refer to the pixels of the file, before this rotation.
 
     Raises
     ------
     FileNotFoundError
         There is no such file.
     InputError
-        It is empty, truncated, or no photo.
+        It is empty, truncated, or not a photo.
     """
     return decode_photo(read_content(path), os.fspath(path), mode, upright)
 
 
-def read_content(path):
+def read_image(path: str, mode: str = "rgb", layout: str = "HWC") -> np.ndarray:
+    """Pixels of a photo file, uint8; 2018's function.
+
+    Parameters
+    ----------
+    mode
+        'rgb', 'bgr' or 'gray'. 2018: everything except 'rgb' and 'gray' is BGR.
+    layout
+        'HWC' or 'CHW'. Ignored for 'gray', which is (H, W).
+
+    Raises
+    ------
+    FileNotFoundError, InputError
+        There is no such file, or it is not a readable photo.
+    """
+    if mode == "gray":
+        return read_photo(path, "L")
+    image = read_photo(path)
+    if mode != "rgb":
+        image = np.ascontiguousarray(image[..., ::-1])
+    return image.transpose(2, 0, 1) if layout == "CHW" else image
+
+
+def read_content(path: str | os.PathLike[str]) -> bytes:
     """The bytes of a photo file; for errors see `read_photo`."""
     path = os.fspath(path)
     if os.path.isdir(path):
@@ -70,12 +89,12 @@ def read_content(path):
         return file.read()
 
 
-def decode_photo(content, name, mode="RGB", upright=True):
-    """As `read_photo`, of bytes that are in memory already; `name` stands in the error."""
+def decode_photo(content: bytes, name: str, mode: str = "RGB", upright: bool = True) -> np.ndarray:
+    """The same as `read_photo` for bytes in memory; `name` is used in error messages."""
     if not content:
         raise InputError(f"{name}: the file is empty")
     with warnings.catch_warnings():
-        # Notices of odd metadata; the pixels are what is wanted.
+        # The warnings are about odd metadata, which does not matter here.
         warnings.simplefilter("ignore")
         try:
             with Image.open(io.BytesIO(content)) as photo:
@@ -87,16 +106,17 @@ def decode_photo(content, name, mode="RGB", upright=True):
             raise InputError(f"{name}: cannot be decoded ({error})") from None
 
 
-def decode_stored(content):
-    """Pixels (H,W,3), uint8, BGR, of a picture stored in a data set; None if it cannot be decoded.
+def decode_stored(content: bytes) -> np.ndarray | None:
+    """Pixels of an image in a data set, uint8 (H, W, 3) BGR; None if it cannot be decoded.
 
-    By OpenCV, several times as fast as Pillow; it fills what a truncated JPEG lacks with grey.
+    Uses OpenCV, which is several times as fast as Pillow, and fills the missing part of a truncated
+    JPEG with grey.
     """
     if not content:
         return None
     try:
         return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:  # damaged bytes may claim to be a picture of any size
+    except cv2.error:  # a damaged header can contain any size
         return None
 
 
@@ -110,23 +130,23 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""How to turn a photo upright, by its EXIF orientation (EXIF 2.3, section 4.6.4)."""
+"""How to rotate a photo upright, by its EXIF orientation (EXIF 2.3, section 4.6.4)."""
 
 
-def camera_turn(photo):
-    """The turn that brings an open Pillow image upright; None if it is, or says nothing."""
+def camera_turn(photo: Image.Image) -> Image.Transpose | None:
+    """The rotation that brings a photo upright; None if it is upright, or without EXIF data."""
     try:
-        return _TURNS.get(photo.getexif().get(_EXIF_ORIENTATION))
+        return _TURNS.get(photo.getexif().get(_EXIF_ORIENTATION, 1))
     except DECODE_ERRORS:
-        return None  # damaged notes do not make a photo unreadable
+        return None  # damaged EXIF data does not make a photo unreadable
 
 
-def _upright(photo):
+def _upright(photo: Image.Image) -> Image.Image:
     turn = camera_turn(photo)
     return photo if turn is None else photo.transpose(turn)
 
 
-def _eight_bits(photo, mode):
+def _eight_bits(photo: Image.Image, mode: str) -> Image.Image:
     """The photo in `mode` ('RGB' or 'L')."""
     if photo.mode in DEEP_MODES:
         values = np.asarray(photo, dtype=np.float64)
@@ -134,10 +154,10 @@ def _eight_bits(photo, mode):
         if not np.isfinite(values).all() or values.min(initial=0) < 0 or largest > 65535:
             raise ValueError(f"pixel values of mode {photo.mode} outside 0..65535")
         is_eight_bit = photo.mode in ("I", "F") and largest <= 255
-        # As OpenCV and libpng do: the high byte.
+        # The high byte, as in OpenCV and libpng.
         scaled = values if is_eight_bit else values // 256
         photo = Image.fromarray(scaled.astype(np.uint8))
     if photo.mode in ("P", "PA"):
-        # A palette may hold transparency in a form that only RGBA takes over.
+        # A palette may contain transparency in a form that only RGBA preserves.
         photo = photo.convert("RGBA")
     return photo if photo.mode == mode else photo.convert(mode)

@@ -1,1 +1,1 @@
-"""From photographs to a training set: rename, list, pack, merge."""
+"""From photographs to a training set: rename, list, hold out, pack, merge, inspect."""

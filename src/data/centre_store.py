@@ -1,4 +1,4 @@
-"""Class centres kept on disk until a merge is done, so that a stopped one goes on."""
+"""Class centres kept on disk during a merge, so that an interrupted merge can be resumed."""
 
 import contextlib
 import hashlib
@@ -7,39 +7,39 @@ import zipfile
 
 import numpy as np
 
-from src.common.checkpoint_names import params_path, parse_model
+from src.checkpoints.names import params_path, parse_model
 from src.common.output_files import whole_file
+from src.data.merging import FaceSet
 
 
 class CentreStore:
-    """Files `centres-<key>.npz` in a folder; the key changes with model, records and settings.
+    """Files `centres-<key>.npz` in a folder; the key depends on model, records and settings.
 
     Parameters
     ----------
-    folder : str
-    model : str
+    model
         'prefix,epoch'; '' for none.
-    settings : tuple
+    settings
         What else the embeddings depend on: image size, and batch size (with the GNAP head).
     """
 
-    def __init__(self, folder, model, settings):
+    def __init__(self, folder: str, model: str, settings: tuple[tuple[int, int], int]) -> None:
         self._folder = folder
         self._model = model
         self._settings = settings
-        self._paths = []
+        self._paths: list[str] = []
 
-    def _path(self, face_set):
+    def _path(self, face_set: FaceSet) -> str:
         prefix, epochs = parse_model(self._model)
-        parts = [len(face_set.ranges), self._settings]
+        parts: list[object] = [len(face_set.ranges), self._settings]
         for path in (params_path(prefix, epochs[0]), face_set.reader.path):
             state = os.stat(path)
             parts += [os.path.realpath(path), state.st_size, state.st_mtime_ns]
         key = hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
         return os.path.join(self._folder, f"centres-{key}.npz")
 
-    def load(self, face_set):
-        """(centres, numbers of undecodable images) that an earlier run left, or None."""
+    def load(self, face_set: FaceSet) -> tuple[np.ndarray, list[int]] | None:
+        """(centres (C, D), numbers of undecodable images) from an earlier run, or None."""
         path = self._path(face_set)
         with contextlib.suppress(FileNotFoundError, zipfile.BadZipFile, KeyError):
             with np.load(path, allow_pickle=False) as arrays:
@@ -48,14 +48,14 @@ class CentreStore:
             return found
         return None
 
-    def save(self, face_set, centres, bad):
-        """Keeps the centres of a set."""
+    def save(self, face_set: FaceSet, centres: np.ndarray, bad: list[int]) -> None:
+        """Saves the centres of a set; arguments as `load` returns them."""
         path = self._path(face_set)
         with whole_file(path) as file:
             np.savez(file, centres=centres, bad=np.array(bad, np.int64))
         self._paths.append(path)
 
-    def clear(self):
-        """Removes what this merge kept."""
+    def clear(self) -> None:
+        """Removes the files that this merge saved or loaded."""
         for path in set(self._paths):  # --exclude may name a set of --include
             os.remove(path)

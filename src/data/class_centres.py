@@ -1,52 +1,63 @@
-"""One embedding for each identity of a data set, a block of images in memory at a time."""
+"""One embedding for each identity of a data set, with one block of images in memory at a time."""
 
 import logging
+from collections.abc import Iterable, Iterator, Sequence
 
 import cv2
 import numpy as np
 
-from src.common.embedding import embed
+from src.checkpoints.embedding import embed
 from src.common.errors import InputError
 from src.common.log import progress
+from src.common.mxnet_backend import mx
 from src.common.photos import decode_stored
+from src.formats.records import RecordReader
 
 log = logging.getLogger(__name__)
 
-BATCHES_IN_BLOCK = 16  # images decoded ahead of the network: 77 MB at batch 128
+BATCHES_IN_BLOCK = 16  # images decoded ahead of the network: 77 MB at batch size 128
 
 
-def decode_rgb(content, image_size):
-    """(3,H,W) uint8, RGB, of an encoded picture, resized where needed; None if it is none."""
-    picture = decode_stored(content)
-    if picture is None:
+def decode_rgb(content: bytes, image_size: Sequence[int]) -> np.ndarray | None:
+    """uint8 (3, H, W), RGB, of an encoded image; None if it cannot be decoded.
+
+    Parameters
+    ----------
+    image_size
+        Height, width; an image of another size is resized.
+    """
+    image = decode_stored(content)
+    if image is None:
         return None
     height, width = image_size
-    if picture.shape[:2] != (height, width):
-        picture = cv2.resize(picture, (width, height))
-    return picture[..., ::-1].transpose(2, 0, 1)
+    if image.shape[:2] != (height, width):
+        image = cv2.resize(image, (width, height))
+    return image[..., ::-1].transpose(2, 0, 1)
 
 
-def unit_rows(rows):
-    """Rows (N,D) in float64, each of length 1; a row of zeros stays."""
+def unit_rows(rows: np.ndarray | Sequence[Sequence[float]]) -> np.ndarray:
+    """The rows (N, D), float64, each scaled to length 1; rows of zeros are unchanged."""
     rows = np.asarray(rows, np.float64)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     return rows / np.where(lengths > 0, lengths, 1)
 
 
-def embed_encoded(contents, module, batch_size, image_size):
-    """Yields (positions, unit embeddings (N,D)) of encoded pictures, a block at a time.
+def embed_encoded(
+    contents: Iterable[bytes], module: mx.mod.Module, batch_size: int, image_size: Sequence[int]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields (positions (N,), unit embeddings (N, D)) of encoded images, block by block.
 
-    Pictures that cannot be decoded have no position.
+    Positions count from 0 in `contents`; images that cannot be decoded are left out.
 
     Parameters
     ----------
-    contents : iterable of bytes
-    module : mx.mod.Module
+    module
         Bound for `batch_size`.
-    image_size : (int, int)
+    image_size
         Height, width.
     """
-    positions, images = [], []
+    positions: list[int] = []
+    images: list[np.ndarray] = []
     for position, content in enumerate(contents):
         image = decode_rgb(content, image_size)
         if image is not None:
@@ -59,25 +70,32 @@ def embed_encoded(contents, module, batch_size, image_size):
         yield np.array(positions), unit_rows(embed(module, np.stack(images), batch_size))
 
 
-def class_centres(reader, ranges, module, batch_size, image_size):
-    """Unit centres (C,D), float64, of the identities with these ranges of images.
+def class_centres(
+    reader: RecordReader,
+    ranges: Sequence[tuple[int, int]],
+    module: mx.mod.Module,
+    batch_size: int,
+    image_size: Sequence[int],
+) -> tuple[np.ndarray, list[int]]:
+    """Unit centres of the identities with these ranges of images.
 
-    The centre is the mean of the unit embeddings, scaled to length 1; zeros where no image of an
-    identity can be decoded, which is warned of.
+    The centre is the mean of the unit embeddings, scaled to length 1. It is zero if no image of an
+    identity can be decoded. Images that cannot be decoded are logged.
 
     Parameters
     ----------
-    reader : RecordReader
-    ranges : list of (int, int)
-        First and last + 1 image of each identity.
-    module : mx.mod.Module
-    batch_size : int
-    image_size : (int, int)
+    ranges
+        Image numbers (first, last + 1) of each identity.
+    module
+        Bound for `batch_size`.
+    image_size
+        Height, width.
 
     Returns
     -------
-    centres : ndarray of shape (C, D)
-    bad : list of int
+    centres
+        float64 (C, D)
+    bad
         Numbers of the images that cannot be decoded.
 
     Raises
@@ -88,7 +106,8 @@ def class_centres(reader, ranges, module, batch_size, image_size):
     ids = np.concatenate([np.arange(start, stop) for start, stop in ranges])
     owners = np.repeat(np.arange(len(ranges)), [stop - start for start, stop in ranges])
     contents = (reader.read(int(index)).content for index in progress(ids, "embed", "image"))
-    sums, good = None, np.zeros(len(ids), bool)
+    sums: np.ndarray | None = None
+    good = np.zeros(len(ids), bool)
     for positions, embeddings in embed_encoded(contents, module, batch_size, image_size):
         if sums is None:
             sums = np.zeros((len(ranges), embeddings.shape[1]))
@@ -96,23 +115,25 @@ def class_centres(reader, ranges, module, batch_size, image_size):
         good[positions] = True
     bad = ids[~good].tolist()
     for index in bad:
-        log.warning("%s: image %d cannot be decoded and is left out", reader.path, index)
+        log.warning("%s: image %d cannot be decoded and is skipped", reader.path, index)
     if sums is None:
         raise InputError(f"{reader.path}: none of its {len(ids)} images can be decoded")
     return unit_rows(sums), bad
 
 
-def nearest(queries, references, block=1024):
-    """(similarity (Q,), place (Q,)) of the reference that is most similar to each query.
+def nearest(
+    queries: np.ndarray, references: np.ndarray, block: int = 1024
+) -> tuple[np.ndarray, np.ndarray]:
+    """(similarity (Q,), index (Q,)) of the reference that is most similar to each query.
 
     Parameters
     ----------
-    queries : ndarray of shape (Q, D)
-        Unit rows.
-    references : ndarray of shape (R, D)
-        Unit rows; without any, the similarity is -1 and the place -1.
-    block : int
-        Queries in one matrix product: memory is block × R numbers.
+    queries
+        Unit rows (Q, D).
+    references
+        Unit rows (R, D); if there are none, all similarities and indices are -1.
+    block
+        Queries per matrix product, which needs memory for block × R numbers.
     """
     similarities = np.full(len(queries), -1.0)
     places = np.full(len(queries), -1)

@@ -1,61 +1,79 @@
-"""Makes one data set of several, without the people that an earlier one has already.
+"""Merges data sets into one, without the people that an earlier set already contains.
 
     python -m src.data.dataset_merge --include ms1m,own --output merged --model ../model/y1,0
 
-Each identity's centre (the mean embedding of its images) is compared with those kept from the sets
-before: from a cosine similarity of --param1 on it is a duplicate and goes. With --exclude (a data
-set folder, or a verification set such as lfw.bin), identities as similar as --param2 to someone in
-it go, too. `merged/merge_report.tsv` says for each identity whether it was kept, or whom it is
-like, and how much: look at the similarities around --param1 and choose it so that the same people
-lie above and different ones below. 0.3, 2018's value, also drops some different people; same people
-typically reach 0.5 and more. --model '' --param1 0 compares nothing and puts the sets together.
+Each identity's centre (the mean embedding of its images) is compared with the identities kept from
+the sets before its own. If the cosine similarity is at least --param1, it is dropped as a
+duplicate. With --exclude (a data set folder, or a verification set such as lfw.bin), identities
+that have a similarity of at least --param2 to someone in it are dropped too.
+
+`merged/merge_report.tsv` lists for each identity whether it was kept, which identity it is most
+similar to, and the similarity. Look at the similarities around --param1 and choose it so that the
+same people are above it and different people below. 0.3, 2018's value, also drops some different
+people; the same people typically reach 0.5 and more. --model '' --param1 0 merges the sets without
+comparing anyone.
 """
 
 import argparse
 import logging
 import os
+from collections.abc import Sequence
 
 import numpy as np
 
-from src.common.arguments import resolve_arguments
-from src.common.checkpoint_names import parse_one_model
-from src.common.checkpoints import bind_embedding, load
+from src.checkpoints.binding import bind_embedding
+from src.checkpoints.files import load_checkpoint
+from src.checkpoints.names import parse_one_model
+from src.common.arguments import make_parser, resolve_arguments
 from src.common.devices import training_contexts
 from src.common.errors import InputError, run_command
 from src.common.log import configure_logging
-from src.common.records import unpack_payload
-from src.common.verification_set import read_bin
+from src.common.mxnet_backend import mx
 from src.data.centre_store import CentreStore
 from src.data.class_centres import class_centres, embed_encoded, unit_rows
 from src.data.merging import (
     KEPT,
     REPORT_NAME,
+    FaceSet,
     Identity,
     check_image_sizes,
     drop_duplicates,
     drop_excluded,
     open_face_set,
     stack_centres,
-    sum_up,
+    summary_lines,
     write_merged,
     write_report,
 )
+from src.formats.recordio import unpack_payload
+from src.formats.records import RecordReader
+from src.formats.verification_set import read_bin
 
 log = logging.getLogger(__name__)
 
 
-def get_embedding(args, imgrec, id, image_size, model):
-    """Unit centre (D,) of one identity; 2018's function.
+def get_embedding(
+    args: argparse.Namespace,
+    imgrec: RecordReader | mx.recordio.MXIndexedRecordIO,
+    id: int,
+    image_size: Sequence[int],
+    model: mx.mod.Module,
+) -> np.ndarray:
+    """Unit centre (D,), float64, of one identity; 2018's function.
 
     Parameters
     ----------
-    args : Namespace
-        With batch_size, which the model is bound for.
-    imgrec : RecordReader or mx.recordio.MXIndexedRecordIO
-    id : int
+    args
+        Only `batch_size` is used: the batch size that the model is bound for.
+    id
         Number of the identity's record.
-    image_size : (int, int)
-    model : mx.mod.Module
+    image_size
+        Height, width.
+
+    Raises
+    ------
+    InputError
+        None of the identity's images can be decoded.
     """
     start, stop = unpack_payload(imgrec.read_idx(id)).label
     contents = (
@@ -68,16 +86,49 @@ def get_embedding(args, imgrec, id, image_size, model):
     return unit_rows(np.concatenate(rows).mean(axis=0, keepdims=True))[0]
 
 
-def load_model(text, batch_size, image_size):
-    """The Module of 'prefix,epoch', bound for that batch on the devices that are visible."""
+def load_model(text: str, batch_size: int, image_size: Sequence[int]) -> mx.mod.Module:
+    """The Module of 'prefix,epoch', bound for this batch size on the visible devices."""
     prefix, epoch = parse_one_model(text)
     contexts = training_contexts()
     print("loading", prefix, epoch)
-    return bind_embedding(*load(prefix, epoch), contexts, batch_size, image_size)
+    return bind_embedding(*load_checkpoint(prefix, epoch), contexts, batch_size, image_size)
 
 
-def excluded_rows(path, embedder):
-    """Unit rows (E,D) of what --exclude names: identities of a folder, or images of a .bin."""
+class Embedder:
+    """Computes class centres with a bound model, or takes them from the store.
+
+    Parameters
+    ----------
+    model
+        'prefix,epoch'.
+    image_size
+        Height, width.
+    """
+
+    def __init__(
+        self, model: str, batch_size: int, image_size: Sequence[int], store: CentreStore
+    ) -> None:
+        self.module = load_model(model, batch_size, image_size)
+        self.batch_size = batch_size
+        self.image_size = image_size
+        self._store = store
+
+    def centres(self, face_set: FaceSet) -> tuple[np.ndarray, list[int]]:
+        """(centres (C, D), numbers of undecodable images) of a set."""
+        found = self._store.load(face_set)
+        if found is None:
+            found = class_centres(
+                face_set.reader, face_set.ranges, self.module, self.batch_size, self.image_size
+            )
+            self._store.save(face_set, *found)
+        return found
+
+
+def excluded_rows(path: str, embedder: Embedder) -> np.ndarray:
+    """Unit embeddings (E, D) of --exclude: identities of a folder, or images of a .bin.
+
+    The row of an identity or image that cannot be decoded is zero.
+    """
     if os.path.isdir(path):
         excluded = open_face_set(path)
         return embedder.centres(excluded)[0]
@@ -93,53 +144,29 @@ def excluded_rows(path, embedder):
     return rows
 
 
-class Embedder:
-    """A bound model together with what it is used with.
-
-    Parameters
-    ----------
-    model : str
-        'prefix,epoch'.
-    batch_size : int
-    image_size : (int, int)
-    store : CentreStore
-    """
-
-    def __init__(self, model, batch_size, image_size, store):
-        self.module = load_model(model, batch_size, image_size)
-        self.batch_size = batch_size
-        self.image_size = image_size
-        self._store = store
-
-    def centres(self, face_set):
-        """(centres (C,D), numbers of undecodable images) of a set, from the store if there."""
-        found = self._store.load(face_set)
-        if found is None:
-            found = class_centres(
-                face_set.reader, face_set.ranges, self.module, self.batch_size, self.image_size
-            )
-            self._store.save(face_set, *found)
-        return found
-
-
-def compare(face_sets, embedder, threshold):
-    """Decides on each identity in turn of the sets.
+def compare(
+    face_sets: Sequence[FaceSet], embedder: Embedder | None, threshold: float
+) -> tuple[list[Identity], list[np.ndarray], list[set[int]]]:
+    """Decides which identities are kept, set by set.
 
     Returns
     -------
-    identities : list of Identity
+    identities
         All of them.
-    kept_centres : list of ndarray of shape (D,)
-        Of the kept ones, in order; empty without embedder.
-    bad_images : list of set of int
-        For each set.
+    kept_centres
+        One of shape (D,) for each kept identity, in order; empty without an embedder.
+    bad_images
+        For each set, the numbers of undecodable images.
     """
-    identities, kept, kept_centres, bad_images = [], [], [], []
+    identities: list[Identity] = []
+    kept: list[Identity] = []
+    kept_centres: list[np.ndarray] = []
+    bad_images: list[set[int]] = []
     names = [face_set.folder for face_set in face_sets]
     for source, face_set in enumerate(face_sets):
         print("header0 label", np.array(face_set.header, np.float32))
         own = [Identity(source, label) for label in range(len(face_set.ranges))]
-        bad = []
+        bad: list[int] = []
         if embedder:
             centres, bad = embedder.centres(face_set)
             drop_duplicates(own, centres, kept, stack_centres(kept_centres), names, threshold)
@@ -151,35 +178,41 @@ def compare(face_sets, embedder, threshold):
         identities += own
         kept += [identity for identity in own if identity.result == KEPT]
         bad_images.append(set(bad))
-        # 2018: of the first set, and without a model, the second number was left out.
+        # 2018: the second number is not printed for the first set, nor without a model.
         print(source, len(own), *([len(kept)] if source and embedder else []))
     return identities, kept_centres, bad_images
 
 
-def merge(include, exclude, output, model, batch_size, thresholds, test):
-    """Merges data sets and reports on each identity; parameters as the flags, lists split.
+def merge(
+    include: Sequence[str],
+    exclude: str,
+    output: str,
+    model: str,
+    batch_size: int,
+    thresholds: tuple[float, float],
+    test: int,
+) -> None:
+    """Merges data sets and reports on each identity; for the parameters see the flags.
 
     Parameters
     ----------
-    include : list of str
-    exclude, output, model : str
-    batch_size : int
-    thresholds : (float, float)
+    thresholds
         --param1 and --param2.
-    test : int
-        2018: above 0 nothing is written (here: but the report).
+    test
+        2018: nothing is written if above 0 (here: only the report).
     """
     face_sets = [open_face_set(folder) for folder in include]
     check_image_sizes(face_sets)
     image_size = face_sets[0].image_size
     print("image_size", list(image_size))
-    if model:  # the newest of a prefix stays the same one however long this takes
+    if model:  # fixes the epoch, in case a newer checkpoint appears during the merge
         prefix, epoch = parse_one_model(model)
         model = f"{prefix},{epoch}"
-    store = CentreStore(output, model, (tuple(image_size), batch_size))
+    store = CentreStore(output, model, (image_size, batch_size))
     embedder = Embedder(model, batch_size, image_size, store) if model else None
     identities, kept_centres, bad_images = compare(face_sets, embedder, thresholds[0])
     if exclude:
+        assert embedder is not None  # `check_args` requires a model
         kept = [identity for identity in identities if identity.result == KEPT]
         rows = excluded_rows(exclude, embedder)
         print(
@@ -192,71 +225,66 @@ def merge(include, exclude, output, model, batch_size, thresholds, test):
     report = os.path.join(output, REPORT_NAME)
     write_report(report, identities, face_sets)
     store.clear()
-    print("\n".join(sum_up(identities, face_sets)))
+    print("\n".join(summary_lines(identities, face_sets)))
     kept_count = sum(identity.result == KEPT for identity in identities)
     if not test:
         print(f"{images} images + {kept_count} identities + 1 header in {output}/train.rec")
     print(f"report: {report}")
 
 
-def parse_args(argv=None):
-    """The command line as a Namespace."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--include", default="", help="data set folders between commas")
-    parser.add_argument("--exclude", default="", help="data set folder, or verification set .bin")
-    parser.add_argument("--output", default="", help="folder for the merged set and the report")
-    parser.add_argument(
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line: 2018's flags and defaults."""
+    parser = make_parser(__doc__)
+    add = parser.add_argument_group("data sets").add_argument
+    add("--include", default="", help="data set folders, separated by commas")
+    add("--exclude", default="", help="data set folder or verification set .bin of people to drop")
+    add("--output", default="", help="folder for the merged set and the report")
+    add = parser.add_argument_group("comparison").add_argument
+    add(
         "--model",
         default="../model/softmax,50",
-        help="prefix,epoch; prefix: the newest; '' needs --param1 0",
+        help="prefix,epoch; a prefix alone: its newest checkpoint; '' needs --param1 0",
     )
-    parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument(
-        "--param1", type=float, default=0.3, help="similarity of duplicates (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--param2", type=float, default=0.4, help="similarity to --exclude (default: %(default)s)"
-    )
-    parser.add_argument("--mode", type=int, default=1, help="no effect, as in 2018")
-    parser.add_argument("--test", type=int, default=0, help="1: only the report, no records")
+    add("--batch-size", type=int, default=32, help="images per batch")
+    add("--param1", type=float, default=0.3, help="lowest cosine similarity of duplicates")
+    add("--param2", type=float, default=0.4, help="lowest cosine similarity to people of --exclude")
+    add = parser.add_argument_group("other").add_argument
+    add("--test", type=int, default=0, help="1: write only the report, no records")
+    add("--mode", type=int, default=1, help="no effect, as in 2018")
     return parser.parse_args(argv)
 
 
-def check_args(args):
-    """Raises InputError where the flags do not go together."""
+def check_args(args: argparse.Namespace) -> list[str]:
+    """The folders of --include; InputError if the flags contradict each other."""
     include = [folder.strip() for folder in args.include.split(",") if folder.strip()]
     if not include:
-        raise InputError("--include: name the data set folders to merge, between commas")
+        raise InputError("--include is missing: list the data set folders, separated by commas")
     if not args.output:
-        raise InputError("--output: name the folder for the merged data set")
+        raise InputError("--output is missing: name the folder for the merged data set")
     if not args.model and args.param1 != 0:
         raise InputError(
-            f"--model '' cannot find duplicates of --param1 {args.param1:g}: give a model "
-            "(prefix,epoch), or --param1 0 to put the sets together as they are"
+            f"--param1 {args.param1:g} needs a model to find duplicates: pass --model "
+            "prefix,epoch, or --param1 0 to merge without comparing"
         )
     if not args.model and args.exclude:
-        raise InputError("--exclude needs a --model (prefix,epoch) to find the people by")
+        raise InputError("--exclude needs a model to compare people: pass --model prefix,epoch")
     if args.batch_size < 1:
-        raise InputError(f"--batch-size {args.batch_size}: at least 1")
+        raise InputError(f"--batch-size {args.batch_size}: expected at least 1")
     real = [os.path.realpath(folder) for folder in include]
     if os.path.realpath(args.output) in real:
-        raise InputError(f"--output {args.output} is among --include: choose another folder")
+        raise InputError(f"--output {args.output} is also in --include: choose another folder")
     if len(set(real)) < len(real):
-        raise InputError(f"--include {args.include} names a folder twice")
+        raise InputError(f"--include {args.include} lists a folder twice: list each folder once")
     return include
 
 
-def main(args=None):
+def main(args: Sequence[str] | argparse.Namespace | None = None) -> None:
     """Runs the command."""
     configure_logging()
     args = resolve_arguments(parse_args, args)
     include = check_args(args)
-    merge(
-        include, args.exclude, args.output, args.model, args.batch_size,
-        (args.param1, args.param2), args.test,
-    )  # fmt: skip
+    thresholds = (args.param1, args.param2)
+    merge(include, args.exclude, args.output, args.model, args.batch_size, thresholds, args.test)
 
 
 if __name__ == "__main__":

@@ -2,33 +2,36 @@
 
     python -m src.data.face2rec2 train/
 
-packs `train/train.lst` into `train/train.rec` and `train/train.idx`; PREFIX is a folder, whose
-lists are all packed, or the beginning of a list's name (`train/train`). `train/property` says
-`classes,height,width`, e.g. `85742,112,112`. List lines, between tabs:
+packs `train/train.lst` into `train/train.rec` and `train/train.idx`. PREFIX is a folder
+(all lists in it are packed) or the beginning of a list's path (`train/train`). `train/property`
+contains `classes,height,width`, e.g. `85742,112,112`. Fields in a list line are separated by tabs:
 
-    1  path  label                                            an aligned face, packed as it is
-    0  path  label  x1 y1 x2 y2  five x  five y               a photo, aligned here
+    1  path  label                                            an aligned face, packed unchanged
+    0  path  label  x1 y1 x2 y2  five x  five y               a photo, aligned during packing
 
-A photo that is missing or unreadable is named with its list line and skipped; the exit status is
-then 1. People who lose all their photos so are reported, and the labels above move down.
+A photo that is missing or unreadable is skipped, with a warning that gives its list line, and the
+exit status is 1. People without any photo left are reported, and the labels are then renumbered
+without gaps.
 """
 
 import argparse
 import contextlib
 import logging
 import os
+import queue
 import time
+from collections.abc import Iterator, Sequence
 
 from easydict import EasyDict
 
-from src.common.arguments import resolve_arguments
+from src.common.arguments import make_parser, resolve_arguments
 from src.common.errors import InputError, run_command
-from src.common.face_image import load_property, write_property
-from src.common.face_preprocess import parse_lst_line
 from src.common.log import configure_logging
 from src.common.output_files import whole_file
-from src.common.records import pack_payload
-from src.data.packing import PackSettings, encode_photo, pack_list
+from src.data.packing import PackReport, PackSettings, encode_photo, pack_list
+from src.formats.lists import parse_lst_line
+from src.formats.property import load_property, write_property
+from src.formats.recordio import pack_payload
 
 log = logging.getLogger(__name__)
 
@@ -36,14 +39,16 @@ COUNT_EVERY = 1000  # 2018: photos between two lines of progress
 SKIPPED_STATUS = 1
 
 
-def read_list(path_in):
-    """Yields what face2rec2 packs, in order, as EasyDicts; 2018's function.
+def read_list(path_in: str) -> Iterator[EasyDict]:
+    """Yields the records to pack, in order, as EasyDicts; 2018's function.
 
     Images have flag 0, image_path, bbox, landmark, aligned, id (1, 2, …) and label
-    [label, aligned]; then record 0 and the identity records have flag 2, id and label, the ranges.
-    Unaligned photos without landmarks are left out.
+    [label, aligned]. Record 0 and the identity records follow, with flag 2, id, and the range as
+    label. Unaligned photos without landmarks are left out.
     """
-    starts, label, count = [], None, 0
+    starts: list[int] = []
+    label: int | None = None
+    count = 0
     with open(path_in, encoding="utf-8", errors="surrogateescape") as lines:
         for line in lines:
             path, line_label, bbox, landmark, aligned = parse_lst_line(line)
@@ -54,9 +59,14 @@ def read_list(path_in):
                 starts.append(count)
                 label = line_label
             yield EasyDict(
-                flag=0, image_path=path, bbox=bbox, landmark=landmark, aligned=aligned, id=count,
+                flag=0,
+                image_path=path,
+                bbox=bbox,
+                landmark=landmark,
+                aligned=aligned,
+                id=count,
                 label=[line_label, aligned],
-            )  # fmt: skip
+            )
     first = count + 1
     yield EasyDict(flag=2, id=0, label=[float(first), float(first + len(starts))])
     ends = [*starts[1:], first]
@@ -64,20 +74,24 @@ def read_list(path_in):
         yield EasyDict(flag=2, id=first + number, label=[float(start), float(end)])
 
 
-def image_encode(args, i, item, q_out):
+def image_encode(
+    args: argparse.Namespace,
+    i: int,
+    item: EasyDict,
+    q_out: queue.Queue[tuple[int, bytes | None, list[int]]],
+) -> None:
     """Puts (i, packed record, [item.id]) into the queue; 2018's function.
 
-    The record is None where the photo cannot be had, after a warning.
+    The record is None if the photo cannot be read, which is logged.
 
     Parameters
     ----------
-    args : Namespace
+    args
         With quality, encoding, color, image_h and image_w.
-    i : int
+    i
         Passed through.
-    item : EasyDict
-        Of `read_list`.
-    q_out : queue.Queue
+    item
+        From `read_list`.
     """
     packed = None
     if item.flag:
@@ -96,8 +110,10 @@ def image_encode(args, i, item, q_out):
     q_out.put((i, packed, [item.id]))
 
 
-def find_lists(prefix):
-    """(folder, sorted paths of the lists that begin with `prefix`); a folder's are all of them.
+def find_lists(prefix: str) -> tuple[str, list[str]]:
+    """(folder, sorted paths of the lists whose path begins with `prefix`).
+
+    If `prefix` is a folder, these are all lists in it.
 
     Raises
     ------
@@ -112,35 +128,35 @@ def find_lists(prefix):
     lists = [path for path in paths if path.startswith(begin) and path.endswith(".lst")]
     if not lists:
         raise InputError(
-            f"Did not find and list file with prefix {prefix} (python -m src.data.glint2lst PHOTOS "
-            f"--output {os.path.join(folder, 'train.lst')} writes one)"
+            f"Did not find and list file with prefix {prefix}; make one with: "
+            f"python -m src.data.glint2lst PHOTOS --output {os.path.join(folder, 'train.lst')}"
         )
     return folder, lists
 
 
-def read_image_size(folder):
-    """(height, width) that `property` says; 112×112, with a warning, where there is none."""
+def read_image_size(folder: str) -> tuple[int, int]:
+    """(height, width) from `property`; 112×112, with a warning, if there is no such file."""
     if not os.path.exists(os.path.join(folder, "property")):
-        log.warning("%s has no property file: taking 112,112 and writing it", folder)
+        log.warning("%s has no property file: using 112,112 and writing one", folder)
         return 112, 112
     height, width = load_property(folder).image_size
     return height, width
 
 
-def check_property(folder, classes, image_size):
-    """Makes `property` say the number of classes that were packed."""
+def update_property(folder: str, classes: int, image_size: Sequence[int]) -> None:
+    """Writes `property` if it is missing or gives another number of classes."""
     path = os.path.join(folder, "property")
-    said = load_property(folder).num_classes if os.path.exists(path) else None
-    if said != classes:
-        if said is not None:
-            log.warning("%s said %d classes, there are %d: written anew", path, said, classes)
+    declared = load_property(folder).num_classes if os.path.exists(path) else None
+    if declared != classes:
+        if declared is not None:
+            log.warning("%s gave %d classes, but %d were packed: updated", path, declared, classes)
         write_property(path, classes, image_size)
 
 
-def tell_report(path_list, report):
-    """Prints what was packed; what was skipped, lost or numbered anew is warned of and written."""
+def report_packing(path_list: str, report: PackReport) -> None:
+    """Prints the counts; logs skipped photos, lost people and new labels, and writes tables."""
     base = os.path.splitext(path_list)[0]
-    for table in (f"{base}.skipped.tsv", f"{base}.labels.tsv"):  # of an earlier packing
+    for table in (f"{base}.skipped.tsv", f"{base}.labels.tsv"):  # from an earlier packing
         with contextlib.suppress(FileNotFoundError):
             os.remove(table)
     # 2018 left users to guess what the number of records is made of.
@@ -150,24 +166,26 @@ def tell_report(path_list, report):
             file.write("line\treason\n")
             file.writelines(f"{line}\t{reason}\n" for line, reason in report.skipped)
         total = report.images + len(report.skipped)
-        log.warning("skipped %d of %d photos: %s.skipped.tsv", len(report.skipped), total, base)
+        log.warning("skipped %d of %d photos: see %s.skipped.tsv", len(report.skipped), total, base)
     if report.lost:
         log.warning(
             "%d people have no photo left, labels %s",
-            len(report.lost), ", ".join(map(str, report.lost[:10])),
-        )  # fmt: skip
+            len(report.lost),
+            ", ".join(map(str, report.lost[:10])),
+        )
     if report.new_labels:
         with whole_file(f"{base}.labels.tsv", "w") as file:
             file.write("old\tnew\n")
             file.writelines(f"{old}\t{new}\n" for old, new in sorted(report.new_labels.items()))
         log.warning(
-            "the labels were not 0 to %d and are numbered anew: %s.labels.tsv",
-            report.identities - 1, base,
-        )  # fmt: skip
+            "the labels were not 0 to %d and have been renumbered: see %s.labels.tsv",
+            report.identities - 1,
+            base,
+        )
 
 
-def pack(prefix, quality, encoding, color, workers):
-    """Packs every list that begins with `prefix`; returns how many photos were skipped."""
+def pack(prefix: str, quality: int, encoding: str, color: int, workers: int) -> int:
+    """Packs every list that begins with `prefix`; returns the number of skipped photos."""
     folder, lists = find_lists(prefix)
     image_size = read_image_size(folder)
     print("image_size", list(image_size))
@@ -178,71 +196,75 @@ def pack(prefix, quality, encoding, color, workers):
         report = pack_list(
             path_list, os.path.splitext(path_list)[0] + ".rec", settings, workers, CountPrinter()
         )
-        tell_report(path_list, report)
+        report_packing(path_list, report)
         reports.append(report)
-    check_property(folder, max(report.identities for report in reports), image_size)
+    update_property(folder, max(report.identities for report in reports), image_size)
     return sum(len(report.skipped) for report in reports)
 
 
 class CountPrinter:
-    """Prints 2018's line of progress at every thousandth call with a count."""
+    """Prints 2018's progress line whenever it is called with a multiple of 1000."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._before = time.time()
 
-    def __call__(self, count):
+    def __call__(self, count: int) -> None:
         if count % COUNT_EVERY == 0:
             now = time.time()
             print("time:", now - self._before, " count:", count)
             self._before = now
 
 
-def parse_truth(text):
-    """True or False; what 2018 gave for any text but the empty one was True."""
+def parse_truth(text: str) -> bool:
+    """True or False, for `type=`; 2018's `type=bool` gave True for any text but the empty one."""
     if text.lower() not in ("true", "false", "1", "0", "yes", "no", ""):
-        raise argparse.ArgumentTypeError(f"expected True or False, got {text!r}")
+        raise argparse.ArgumentTypeError(f"{text!r}: expected True or False")
     return text.lower() in ("true", "1", "yes")
 
 
-def parse_args(argv=None):
-    """The command line as a Namespace; `prefix` is made absolute."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line: 2018's flags and defaults; `prefix` is made absolute."""
+    parser = make_parser(__doc__)
+    parser.add_argument("prefix", metavar="PREFIX", help="folder, or beginning of a list's path")
+    # 2018: the flags for making lists were declared, but did nothing.
+    add = parser.add_argument_group("no effect, as in 2018 (glint2lst makes lists)").add_argument
+    add("--list", type=parse_truth, default=False, help="must be False: glint2lst makes lists")
+    add("--exts", nargs="+", default=[".jpeg", ".jpg"], help="no effect")
+    add("--chunks", type=int, default=1, help="no effect")
+    add("--train-ratio", type=float, default=1.0, help="no effect")
+    add("--test-ratio", type=float, default=0, help="no effect")
+    add("--recursive", type=parse_truth, default=False, help="no effect")
+    add("--shuffle", type=parse_truth, default=True, help="no effect: training shuffles")
+    add("--pack-label", type=parse_truth, default=False, help="no effect")
+    add = parser.add_argument_group("packing").add_argument
+    add("--quality", type=int, default=95, help="JPEG quality, 1-100, or PNG compression, 1-9")
+    add("--num-thread", type=int, default=1, help="photos processed in parallel")
+    add(
+        "--color",
+        type=int,
+        default=1,
+        choices=[-1, 0, 1],
+        help="unaligned photos: 1 colour, 0 grey, -1 as in the photo, without transparency",
     )
-    parser.add_argument("prefix", metavar="PREFIX", help="folder, or folder/beginning of the name")
-    # 2018: the options of list making were declared, and did nothing.
-    group = parser.add_argument_group("without effect, as in 2018 (glint2lst makes lists)")
-    group.add_argument("--list", type=parse_truth, default=False)
-    group.add_argument("--exts", nargs="+", default=[".jpeg", ".jpg"])
-    group.add_argument("--chunks", type=int, default=1)
-    group.add_argument("--train-ratio", type=float, default=1.0)
-    group.add_argument("--test-ratio", type=float, default=0)
-    group.add_argument("--recursive", type=parse_truth, default=False)
-    group.add_argument("--shuffle", type=parse_truth, default=True, help="training shuffles")
-    group.add_argument("--pack-label", type=parse_truth, default=False)
-    group = parser.add_argument_group("packing")
-    group.add_argument(
-        "--quality", type=int, default=95, help="of JPEG, 1-100, or PNG compression, 1-9"
+    add(
+        "--encoding",
+        default=".jpg",
+        choices=[".jpg", ".png"],
+        help="image format of unaligned photos",
     )
-    group.add_argument("--num-thread", type=int, default=1, help="photos read side by side")
-    group.add_argument(
-        "--color", type=int, default=1, choices=[-1, 0, 1],
-        help="unaligned photos: 1 colour, 0 grey, -1 as the photo is, without transparency",
-    )  # fmt: skip
-    group.add_argument("--encoding", default=".jpg", choices=[".jpg", ".png"])
     args = parser.parse_args(argv)
     if args.list:
-        parser.error("--list: lists are made by python -m src.data.glint2lst PHOTOS --output LIST")
+        parser.error("--list True: make lists with python -m src.data.glint2lst")
     if not 1 <= args.quality <= 100:
-        parser.error("--quality is between 1 and 100")
+        parser.error(f"--quality {args.quality}: expected 1 to 100")
     if args.num_thread < 1:
-        parser.error("--num-thread is at least 1")
+        parser.error(f"--num-thread {args.num_thread}: expected at least 1")
     args.prefix = os.path.abspath(args.prefix)
     return args
 
 
-def main(args=None):
-    """Runs the command; the exit status tells whether photos were skipped."""
+def main(args: Sequence[str] | argparse.Namespace | None = None) -> int:
+    """Runs the command; returns 1 if photos were skipped, otherwise 0."""
     configure_logging()
     args = resolve_arguments(parse_args, args)
     skipped = pack(args.prefix, args.quality, args.encoding, args.color, args.num_thread)

@@ -1,45 +1,43 @@
-"""Writes the list that face2rec2 packs, and the `property` file beside it.
+"""Writes the list that face2rec2 packs, and the `property` file next to it.
 
     python -m src.data.glint2lst aligned/photos --output train/train.lst
 
-lists a folder tree of aligned faces, `aligned/photos/<person>/<photo>`, as lines
-`1 <tab> path <tab> label`, with the labels 0, 1, … in the order of the persons' names. As in 2018,
+lists aligned faces in a folder tree, `aligned/photos/<person>/<photo>`, as lines
+`1 <tab> path <tab> label`, with labels 0, 1, … in the order of the folder names. As in 2018,
 
     python -u glint2lst.py DIR TARGETS > train.lst
 
-takes each target of a comma list: where there is a landmark file `DIR/<target>_lmk` or
+takes targets separated by commas. If there is a landmark file `DIR/<target>_lmk` or
 `DIR/<target>_lmk.txt` (lines `photo label x1 y1 … x5 y5`, or without the label), its photos are
-listed with their landmarks, to be aligned when they are packed; else the tree `DIR/<target>`.
+listed with their landmarks, and face2rec2 aligns them. Otherwise the tree `DIR/<target>` is listed.
 """
 
 import argparse
 import logging
 import os
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
 
-from src.common.arguments import resolve_arguments
+from src.common.arguments import make_parser, parse_image_size, resolve_arguments
 from src.common.errors import InputError, run_command
-from src.common.face_image import OWN_FILES, write_property
-from src.common.face_preprocess import (
-    format_aligned_line,
-    format_unaligned_line,
-    parse_image_size,
-)
 from src.common.log import configure_logging
 from src.common.output_files import whole_file
 from src.common.photos import DECODE_ERRORS
-from src.data.person_folders import name_some, read_person_folders
+from src.data.person_folders import printable_list, read_person_folders
+from src.formats.lists import format_aligned_line, format_unaligned_line
+from src.formats.photo_sets import OWN_FILES
+from src.formats.property import write_property
 
 log = logging.getLogger(__name__)
 
-PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-UNKNOWN_LABEL = -1  # 2018: of a landmark file without labels (test photos)
+IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+UNKNOWN_LABEL = -1  # 2018: for a landmark file without labels (test photos)
 
 
-def find_landmark_file(input_dir, target):
+def find_landmark_file(input_dir: str, target: str) -> str | None:
     """Path of a target's landmark file, or None."""
     for ending in ("_lmk", "_lmk.txt"):
         path = os.path.join(input_dir, target + ending)
@@ -48,13 +46,13 @@ def find_landmark_file(input_dir, target):
     return None
 
 
-def parse_landmark_line(line):
-    """(photo, label or None, landmark (5,2)) of `photo [label] x1 y1 … x5 y5`.
+def parse_landmark_line(line: str) -> tuple[str, int | None, np.ndarray]:
+    """(photo, label or None, float32 landmark (5, 2)) of a line `photo [label] x1 y1 … x5 y5`.
 
     Raises
     ------
     ValueError
-        Another number of fields, or one that is no number.
+        The number of fields is wrong, or a field is not a finite number.
     """
     fields = line.split()
     if len(fields) not in (11, 12):
@@ -69,21 +67,21 @@ def parse_landmark_line(line):
     return fields[0], label, landmark.reshape(5, 2)
 
 
-def list_landmark_file(path, input_dir, labels):
-    """List lines of the photos of a landmark file, still to be aligned.
+def list_landmark_file(path: str, input_dir: str, labels: dict[int, int]) -> list[str]:
+    """List lines of the photos in a landmark file, as photos that still have to be aligned.
 
     Parameters
     ----------
-    path, input_dir : str
-        Photos are named relative to `input_dir`.
-    labels : dict
-        From the file's label to the list's, 0, 1, … in order of appearance; new ones are added.
-        2018: one dict for all targets, so that a number means the same person in each.
+    input_dir
+        Photos in the file are relative to it.
+    labels
+        From label in the file to label in the list, 0, 1, … in order of appearance; new ones are
+        added. 2018: one dict for all targets, so a number is the same person in each of them.
 
     Raises
     ------
     InputError
-        Names file and line.
+        A line is malformed (the message gives file and line), or the file is empty.
     """
     lines = []
     with open(path, encoding="utf-8", errors="surrogateescape") as file:
@@ -95,7 +93,7 @@ def list_landmark_file(path, input_dir, labels):
             except ValueError as error:
                 raise InputError(f"{path}: line {number}: {error}") from None
             new_label = UNKNOWN_LABEL if label is None else labels.setdefault(label, len(labels))
-            # 2018: no box, and the shortest decimals that are the same float32.
+            # 2018: no box, and the shortest decimals that give the same float32.
             lines.append(
                 format_unaligned_line(
                     os.path.join(input_dir, photo), new_label, (0, 0, 0, 0), landmark, spell=str
@@ -106,83 +104,97 @@ def list_landmark_file(path, input_dir, labels):
     return lines
 
 
-def list_folder_tree(root, first_label, image_size):
+def list_folder_tree(
+    root: str, first_label: int, image_size: Sequence[int]
+) -> tuple[list[str], int]:
     """(list lines, number of labels) of aligned faces `root/<person>/<photo>`.
 
-    Persons without a picture are named and get no label.
+    Person folders without an image get no label and are logged.
 
     Parameters
     ----------
-    root : str
-    first_label : int
-    image_size : (int, int)
-        Height and width that the faces should have; others are warned of.
+    image_size
+        Height, width of an aligned face. If a person's first image has another size, it is logged.
     """
     folders, strays = read_person_folders(root)
     strays = [name for name in strays if name not in OWN_FILES]
     lines, empty, wrong_size = [], [], []
     label = first_label
     for folder in folders:
-        pictures = [name for name in folder.files if name.lower().endswith(PICTURE_ENDINGS)]
-        strays += [name for name in folder.files if not name.lower().endswith(PICTURE_ENDINGS)]
-        if not pictures:
+        images = [name for name in folder.files if name.lower().endswith(IMAGE_EXTENSIONS)]
+        strays += [name for name in folder.files if not name.lower().endswith(IMAGE_EXTENSIONS)]
+        if not images:
             empty.append(folder.name)
             continue
-        lines += [format_aligned_line(os.path.join(root, name), label) for name in pictures]
-        if not _has_size(os.path.join(root, pictures[0]), image_size):
-            wrong_size.append(pictures[0])
+        lines += [format_aligned_line(os.path.join(root, name), label) for name in images]
+        if not _has_size(os.path.join(root, images[0]), image_size):
+            wrong_size.append(images[0])
         label += 1
     if strays:
-        log.warning("%d files in %s are no pictures: %s", len(strays), root, name_some(strays))
+        log.warning(
+            "%d files in %s are not images and are skipped: %s",
+            len(strays),
+            root,
+            printable_list(strays),
+        )
     if empty:
-        log.warning("%d persons have no picture: %s", len(empty), name_some(empty))
+        log.warning("%d person folders contain no image: %s", len(empty), printable_list(empty))
     if wrong_size:
         log.warning(
-            "the first picture of %d of %d persons is not of %d×%d pixels, as an aligned face is "
-            "(align first: python -m src.align.align_megaface): %s",
-            len(wrong_size), label - first_label, *image_size, name_some(wrong_size),
-        )  # fmt: skip
+            "the first image of %d of %d people is not %d×%d pixels; align the photos first "
+            "(python -m src.align.align_megaface): %s",
+            len(wrong_size),
+            label - first_label,
+            *image_size,
+            printable_list(wrong_size),
+        )
     if not lines:
-        raise InputError(f"{root}: no picture in {len(folders)} person folders")
+        raise InputError(f"{root}: no image in {len(folders)} person folders")
     return lines, label - first_label
 
 
-def _has_size(path, image_size):
-    """Whether the picture says it has that size; also True where it cannot be read (face2rec2
-    names it)."""
+def _has_size(path: str, image_size: Sequence[int]) -> bool:
+    """Whether the header of an image gives this (height, width).
+
+    Also True if the image cannot be read, because face2rec2 reports that.
+    """
     try:
-        with Image.open(path) as picture:
-            return (picture.height, picture.width) == tuple(image_size)
+        with Image.open(path) as image:
+            return (image.height, image.width) == tuple(image_size)
     except DECODE_ERRORS:
         return True
 
 
-def make_list(input_dir, targets, image_size):
+def make_list(
+    input_dir: str, targets: Sequence[str], image_size: Sequence[int]
+) -> tuple[list[str], int]:
     """(list lines, number of classes) of all targets; labels are 0 … classes − 1.
 
     Parameters
     ----------
-    input_dir : str
-    targets : list of str
-        Empty: `input_dir` itself is the folder tree.
-    image_size : (int, int)
+    targets
+        If empty, `input_dir` itself is the folder tree.
+    image_size
+        Height, width.
 
     Raises
     ------
     FileNotFoundError, InputError
-        A target is neither landmark file nor folder, or holds nothing.
+        A target is neither a landmark file nor a folder, or it is empty.
     """
     if not targets:
         return list_folder_tree(input_dir, 0, image_size)
-    lines, classes, labels = [], 0, {}
-    kinds = {target: find_landmark_file(input_dir, target) for target in targets}
-    if any(kinds.values()) and not all(kinds.values()):
-        without = [target for target, path in kinds.items() if not path]
+    lines: list[str] = []
+    labels: dict[int, int] = {}
+    classes = 0
+    landmark_files = {target: find_landmark_file(input_dir, target) for target in targets}
+    if any(landmark_files.values()) and not all(landmark_files.values()):
+        without = [target for target, path in landmark_files.items() if not path]
         raise InputError(
             f"{input_dir}: no {without[0]}_lmk or {without[0]}_lmk.txt, while other targets have "
-            "one; list aligned folders and landmark files apart"
+            "one; list aligned folders and landmark files separately"
         )
-    for target, path in kinds.items():
+    for target, path in landmark_files.items():
         if path:
             lines += list_landmark_file(path, input_dir, labels)
             continue
@@ -197,25 +209,27 @@ def make_list(input_dir, targets, image_size):
     return lines, classes or len(labels)
 
 
-def parse_args(argv=None):
-    """The command line as a Namespace."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = make_parser(__doc__)
     parser.add_argument("input_dir", metavar="INPUT_DIR", help="folder of the data set")
     parser.add_argument(
-        "targets", metavar="TARGETS", nargs="?", default="", help="names between commas"
+        "targets",
+        metavar="TARGETS",
+        nargs="?",
+        default="",
+        help="names separated by commas; without them, INPUT_DIR itself is listed",
     )
     parser.add_argument(
-        "--output", default="", help="list file; property goes beside it (default: stdout)"
+        "--output",
+        default="",
+        help="list file, with a property file next to it; empty: print the list to stdout",
     )
-    parser.add_argument(
-        "--image-size", default="112,112", help="height,width for property (default: %(default)s)"
-    )
+    parser.add_argument("--image-size", default="112,112", help="height,width for property")
     return parser.parse_args(argv)
 
 
-def main(args=None):
+def main(args: Sequence[str] | argparse.Namespace | None = None) -> None:
     """Runs the command."""
     configure_logging()
     args = resolve_arguments(parse_args, args)
@@ -226,10 +240,10 @@ def main(args=None):
     summary = f"{len(lines)} photos of {classes} people"
     property_line = f"{classes},{image_size[0]},{image_size[1]}"
     if not args.output:
-        # As bytes: names may be of another encoding than the terminal's.
+        # As bytes: the encoding of names may differ from the terminal's.
         sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
         sys.stdout.flush()
-        log.info("%s; property (with --output it is written): %s", summary, property_line)
+        log.info("%s; property, which only --output writes: %s", summary, property_line)
         return
     with whole_file(args.output, "w", errors="surrogateescape") as file:
         file.write(text)

@@ -1,103 +1,128 @@
-"""Keeps some people out of training and makes verification pairs of them.
+"""Keeps some people out of training and makes verification pairs of their photos.
 
     python -m src.data.hold_out all.lst --output work --pairs work/heldout.txt --people 0.1
 
-Reads a list (`1 <tab> path <tab> label`), writes `OUTPUT/part_1/train.lst` … with the labels
-numbered anew from 0 and a `property` beside each, and pairs of the held-out people's photos, a line
-`path <tab> path <tab> 1 or 0`, for `src.data.lfw2pack --pairs`.
+Reads a list (`1 <tab> path <tab> label`). Writes `OUTPUT/part_1/train.lst`, … with labels
+renumbered from 0, each with a `property` file next to it, and pairs of photos of the people kept
+out, lines `path <tab> path <tab> 1 or 0`, for `src.data.lfw2pack --pairs`.
 """
 
 import argparse
 import os
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
 
-from src.common.arguments import add_seed_argument, positive_int, resolve_arguments
+from src.common.arguments import (
+    add_seed_argument,
+    make_parser,
+    parse_image_size,
+    positive_int,
+    resolve_arguments,
+)
 from src.common.errors import InputError, run_command
-from src.common.face_image import write_property
-from src.common.face_preprocess import format_aligned_line, parse_image_size
 from src.common.log import configure_logging
 from src.common.output_files import whole_file
-from src.data.packing import read_training_lines
+from src.data.pairs import write_pairs
+from src.data.training_lists import read_training_lines
+from src.formats.lists import format_aligned_line
+from src.formats.property import write_property
+
+People = Mapping[int, Sequence[str]]
+"""The paths of each person's photos, by label."""
 
 
-def read_people(path):
-    """The photos of each person of an aligned list, {label: [path]}, in list order.
+def read_people(path: str) -> People:
+    """The photos in a list of aligned faces, by label, both in list order.
 
     Raises
     ------
     InputError
-        For a malformed, unlabelled or unaligned line, naming file and line.
+        A line is malformed, has a negative label, or is an unaligned photo; the message gives file
+        and line.
     """
-    people = {}
+    people: dict[int, list[str]] = {}
     for number, _, (photo, label, _, _, aligned) in read_training_lines(path):
         if not aligned:
             raise InputError(
-                f"{path}: line {number} is an unaligned photo; align first "
-                "(python -m src.align.align_megaface), then list"
+                f"{path}: line {number} is an unaligned photo; align the photos "
+                "(python -m src.align.align_megaface), then list the faces"
             )
         people.setdefault(label, []).append(photo)
     return people
 
 
-def choose_heldout(people, share, random):
+def choose_heldout(people: People, share: float, random: np.random.RandomState) -> list[int]:
     """Labels of the people to keep out of training: at least two, each with two photos or more.
 
     Parameters
     ----------
-    people : dict of label to list of str
-    share : float
-        Share of all people, 0 to 1.
-    random : RandomState
+    share
+        Of all people, 0 to 1.
+
+    Raises
+    ------
+    InputError
+        There are too few people.
     """
     candidates = sorted(label for label, photos in people.items() if len(photos) > 1)
     wanted = max(2, round(share * len(people)))
     if len(candidates) < wanted or len(people) - wanted < 2:
         raise InputError(
-            f"{len(people)} people, {len(candidates)} of them with two photos or more, are too few "
-            f"to keep {wanted} out of training: at least 2 people must stay on either side"
+            f"cannot keep {wanted} of {len(people)} people out of training: {len(candidates)} have "
+            "two photos or more, and at least 2 people must remain; add people or lower --people"
         )
     chosen = random.choice(len(candidates), wanted, replace=False)
     return sorted(candidates[index] for index in chosen)
 
 
-def make_pairs(people, labels, most, random):
-    """Verification pairs (path, path, same), same and different ones in turn, as many of each.
+def make_pairs(
+    people: People, labels: Sequence[int], most: int, random: np.random.RandomState
+) -> list[tuple[str, str, bool]]:
+    """Verification pairs (path, path, same), alternately same and different, equally many of each.
 
-    In turn, so that any contiguous fold holds both kinds.
+    They alternate so that each contiguous fold contains both kinds.
 
     Parameters
     ----------
-    people : dict of label to list of str
-    labels : list
+    labels
         The people to pair.
-    most : int
+    most
         Largest number of pairs of each kind.
-    random : RandomState
     """
     same = [pair for label in labels for pair in combinations(people[label], 2)]
     random.shuffle(same)
     same = same[:most]
-    # Distinct pairs only: there are at least as many different pairs as draws needed, or all.
+    # Drawn until there are as many as same pairs, or no other pair exists.
     photos = {label: len(set(people[label])) for label in labels}  # a list may name one twice
     available = sum(photos[a] * photos[b] for a, b in combinations(labels, 2))
-    different = set()
-    while len(different) < min(len(same), available):
+    drawn: set[tuple[str, str]] = set()
+    while len(drawn) < min(len(same), available):
         a, b = sorted(random.choice(len(labels), 2, replace=False))
         first, second = people[labels[a]], people[labels[b]]
-        different.add((first[random.randint(len(first))], second[random.randint(len(second))]))
-    different = sorted(different)
+        drawn.add((first[random.randint(len(first))], second[random.randint(len(second))]))
+    different = sorted(drawn)
     random.shuffle(different)
     same = same[: len(different)]
-    pairs = []
+    pairs: list[tuple[str, str, bool]] = []
     for same_pair, different_pair in zip(same, different, strict=True):
         pairs += [(*same_pair, True), (*different_pair, False)]
     return pairs
 
 
-def write_part(folder, people, labels, image_size):
-    """Writes `train.lst`, labels 0, 1, … in the order given, and `property`; returns photos."""
+def write_part(
+    folder: str, people: People, labels: Sequence[int], image_size: Sequence[int]
+) -> int:
+    """Writes `train.lst` and `property` of some people; returns the number of photos.
+
+    Parameters
+    ----------
+    labels
+        In the list they become 0, 1, … in this order.
+    image_size
+        Height, width for `property`.
+    """
     photos = 0
     path = os.path.join(folder, "train.lst")
     with whole_file(path, "w", errors="surrogateescape") as file:
@@ -109,8 +134,18 @@ def write_part(folder, people, labels, image_size):
     return photos
 
 
-def hold_out(list_path, output, pairs_path, *, share, most_pairs, parts, image_size, seed):
-    """Splits a list into training parts and held-out pairs; prints what went where."""
+def hold_out(
+    list_path: str,
+    output: str,
+    pairs_path: str,
+    *,
+    share: float,
+    most_pairs: int,
+    parts: int,
+    image_size: Sequence[int],
+    seed: int | None,
+) -> None:
+    """Splits a list into training parts and held-out pairs; prints the counts of each."""
     people = read_people(list_path)
     random = np.random.RandomState(seed)
     heldout = choose_heldout(people, share, random)
@@ -123,44 +158,43 @@ def hold_out(list_path, output, pairs_path, *, share, most_pairs, parts, image_s
         folder = os.path.join(output, f"part_{part + 1}")
         photos = write_part(folder, people, labels, image_size)
         print(f"{folder}: {photos} images of {len(labels)} people")
-    with whole_file(pairs_path, "w", errors="surrogateescape") as file:
-        file.writelines(f"{first}\t{second}\t{int(same)}\n" for first, second, same in pairs)
+    write_pairs(pairs_path, pairs)
     photos = sum(len(people[label]) for label in heldout)
     print(f"{pairs_path}: {len(pairs)} pairs of {len(heldout)} people ({photos} images) held out")
 
 
-def parse_args(argv=None):
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("list", help="list of aligned photos, as glint2lst writes it")
-    parser.add_argument("--output", required=True, help="folder for part_1, part_2, …")
-    parser.add_argument("--pairs", required=True, help="file for the pairs")
-    parser.add_argument("--people", type=float, default=0.1, help="share kept out (default 0.1)")
-    parser.add_argument(
-        "--most-pairs", type=positive_int, default=3000, help="of each kind (default 3000)"
-    )
-    parser.add_argument(
-        "--parts", type=positive_int, default=1, help="sets to deal the people into"
-    )
-    parser.add_argument("--image-size", default="112,112", help="height,width for property")
+    parser = make_parser(__doc__)
+    add = parser.add_argument
+    add("list", help="list of aligned photos, as glint2lst writes it")
+    add("--output", required=True, help="folder for part_1, part_2, …")
+    add("--pairs", required=True, help="file for the pairs")
+    add("--people", type=float, default=0.1, help="share of the people to keep out of training")
+    add("--most-pairs", type=positive_int, default=3000, help="largest number of each kind of pair")
+    add("--parts", type=positive_int, default=1, help="training sets to divide the others into")
+    add("--image-size", default="112,112", help="height,width for property")
     add_seed_argument(parser)
     args = parser.parse_args(argv)
     if not 0 < args.people < 1:
-        parser.error("--people is a share between 0 and 1, e.g. 0.1")
+        parser.error(f"--people {args.people:g}: expected a share between 0 and 1, e.g. 0.1")
     return args
 
 
-def main(args=None):
-    """The command."""
+def main(args: Sequence[str] | argparse.Namespace | None = None) -> None:
+    """Runs the command."""
     configure_logging()
     args = resolve_arguments(parse_args, args)
-    image_size = parse_image_size(args.image_size)
     hold_out(
-        args.list, args.output, args.pairs, share=args.people, most_pairs=args.most_pairs,
-        parts=args.parts, image_size=image_size, seed=args.seed,
-    )  # fmt: skip
+        args.list,
+        args.output,
+        args.pairs,
+        share=args.people,
+        most_pairs=args.most_pairs,
+        parts=args.parts,
+        image_size=parse_image_size(args.image_size),
+        seed=args.seed,
+    )
 
 
 if __name__ == "__main__":

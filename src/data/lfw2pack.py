@@ -3,27 +3,34 @@
     python -m src.data.lfw2pack --data-dir lfw_aligned --output lfw.bin
     python -m src.data.lfw2pack --data-dir aligned --pairs pairsDevTest.txt --output dev.bin
 
-Pictures are aligned faces, `<data-dir>/<person>/<person>_0001.jpg`, and pass through byte for byte.
-Pairs come from `<data-dir>/pairs.txt` or --pairs, in LFW's form or as lines
-`path1 <tab> path2 <tab> 1 or 0`, any number of them. A pair whose picture is missing or unreadable
-is named and left out. Where a tenth of the pairs would hold only one kind (LFW's View 1 lists all
-same pairs first), both kinds are spread evenly over the file, because verification takes its folds
-from consecutive pairs.
+Pictures are aligned faces, `<data-dir>/<person>/<person>_0001.jpg`, and are packed byte for byte.
+Pairs come from `<data-dir>/pairs.txt` or --pairs, any number of them, in LFW's format or as lines
+`path1 <tab> path2 <tab> 1 or 0`. If a picture is missing or unreadable, its pairs are logged and
+skipped. Verification takes its folds from consecutive pairs: if a fold would contain only one kind
+of pair (LFW's View 1 lists all same pairs first), both kinds are spread evenly over the file.
 """
 
 import argparse
 import logging
 import os
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from src.common.arguments import positive_int, resolve_arguments
+from src.common.arguments import make_parser, parse_image_size, positive_int, resolve_arguments
 from src.common.errors import InputError, run_command
-from src.common.face_preprocess import parse_image_size
 from src.common.log import configure_logging, progress
 from src.common.photos import decode_stored
-from src.common.verification_set import write_bin
-from src.data.pairs import find_picture, has_mixed_folds, mix_evenly, picture_name, read_pairs
-from src.data.person_folders import name_some, printable
+from src.data.pairs import (
+    Pair,
+    PictureKey,
+    find_picture,
+    has_mixed_folds,
+    mix_evenly,
+    picture_name,
+    read_pairs,
+)
+from src.data.person_folders import printable, printable_list
+from src.formats.verification_set import write_bin
 
 log = logging.getLogger(__name__)
 
@@ -31,22 +38,24 @@ USUAL_SIZE = (112, 112)
 
 
 class Picture(NamedTuple):
-    """An encoded picture: its bytes `content`, and `size`, height and width."""
+    """The bytes of an encoded picture, and its size (height, width)."""
 
     content: bytes
-    size: tuple
+    size: tuple[int, int]
 
 
-def load_pictures(pairs, find):
-    """(good pairs, {picture of a pair: `Picture`}); each pair that is left out is warned of.
+def load_pictures(
+    pairs: Sequence[Pair], find: Callable[[PictureKey], str | None]
+) -> tuple[list[Pair], dict[PictureKey, Picture]]:
+    """(complete pairs, their pictures); each pair that is skipped is logged.
 
     Parameters
     ----------
-    pairs : list of Pair
-    find : callable
-        From a picture of a pair to its path, or None.
+    find
+        Returns the path of a picture, or None.
     """
-    loaded, reasons = {}, {}
+    loaded: dict[PictureKey, Picture] = {}
+    reasons: dict[PictureKey, str] = {}
     for picture in progress(sorted({p for pair in pairs for p in pair.pictures}, key=str), "read"):
         path = find(picture)
         if path is None:
@@ -56,21 +65,22 @@ def load_pictures(pairs, find):
             content = file.read()
         pixels = decode_stored(content)
         if pixels is None:
-            reasons[picture] = f"{path} is no readable picture"
+            reasons[picture] = f"{path} cannot be decoded"
         else:
-            loaded[picture] = Picture(content, pixels.shape[:2])
-    good = []
+            height, width = pixels.shape[:2]
+            loaded[picture] = Picture(content, (height, width))
+    complete = []
     for pair in pairs:
         lost = [reasons[picture] for picture in pair.pictures if picture in reasons]
         if lost:
-            log.warning("line %d: pair left out: %s", pair.line, printable("; ".join(lost)))
+            log.warning("line %d: pair skipped: %s", pair.line, printable("; ".join(lost)))
         else:
-            good.append(pair)
-    return good, loaded
+            complete.append(pair)
+    return complete, loaded
 
 
-def order_for_folds(pairs, folds):
-    """The pairs in their order if each fold holds both kinds, else with both spread evenly."""
+def order_for_folds(pairs: Sequence[Pair], folds: int) -> Sequence[Pair]:
+    """The pairs in their order if each fold contains both kinds, else with both spread evenly."""
     issame = [pair.same for pair in pairs]
     if has_mixed_folds(issame, folds):
         return pairs
@@ -78,14 +88,16 @@ def order_for_folds(pairs, folds):
     if not has_mixed_folds([pair.same for pair in mixed], folds):
         log.warning(
             "%d same and %d different pairs are too few for %d folds: verify with fewer (--nfolds)",
-            sum(issame), len(issame) - sum(issame), folds,
-        )  # fmt: skip
-    print(f"same and different pairs stand apart in the file: mixed evenly for {folds} folds")
+            sum(issame),
+            len(issame) - sum(issame),
+            folds,
+        )
+    print(f"a fold would contain only one kind of pair: mixed evenly for {folds} folds")
     return mixed
 
 
-def warn_of_sizes(loaded, image_size):
-    """Warns of pictures that are neither of the usual size nor of --image-size."""
+def warn_about_sizes(loaded: Mapping[PictureKey, Picture], image_size: Sequence[int]) -> None:
+    """Logs pictures whose size is neither the usual one nor --image-size."""
     odd = [
         f"{picture_name(picture)} ({size[0]}×{size[1]})"
         for picture, (_, size) in loaded.items()
@@ -94,70 +106,77 @@ def warn_of_sizes(loaded, image_size):
     if odd:
         log.warning(
             "%d of %d pictures are neither 112×112 nor %d×%d; are they aligned? %s",
-            len(odd), len(loaded), *image_size, name_some(odd),
-        )  # fmt: skip
+            len(odd),
+            len(loaded),
+            *image_size,
+            printable_list(odd),
+        )
 
 
-def pack_pairs(data_dir, pairs_path, output, image_size, folds):
+def pack_pairs(
+    data_dir: str, pairs_path: str, output: str, image_size: Sequence[int], folds: int
+) -> None:
     """Writes the verification set.
 
     Parameters
     ----------
-    data_dir, pairs_path, output : str
-    image_size : (int, int)
-        Height, width. 2018: the pictures pass through whatever it says.
-    folds : int
-        That verification will take.
+    image_size
+        Height, width, for a warning. 2018: the pictures are packed unchanged, whatever their size.
+    folds
+        Number of folds that verification will use.
 
     Raises
     ------
     InputError
-        The pairs file is wrong, or no pair of either kind is left.
+        The pairs file is malformed, or one kind of pair has no complete one.
     """
     pairs = read_pairs(pairs_path)
-    good, loaded = load_pictures(pairs, lambda picture: find_picture(data_dir, picture))
-    if len({pair.same for pair in good}) < 2:
+    complete, loaded = load_pictures(pairs, lambda picture: find_picture(data_dir, picture))
+    if len({pair.same for pair in complete}) < 2:
         raise InputError(
-            f"{pairs_path}: of {len(pairs)} pairs, {len(good)} have both pictures in {data_dir}, "
-            f"too few; the first one looked for: {picture_name(pairs[0].pictures[0])}"
+            f"{pairs_path}: {len(complete)} of {len(pairs)} pairs have both pictures in "
+            f"--data-dir {data_dir}, but one same and one different pair are needed; the first "
+            f"picture expected there is {picture_name(pairs[0].pictures[0])}"
         )
-    warn_of_sizes(loaded, image_size)
-    ordered = order_for_folds(good, folds)
+    warn_about_sizes(loaded, image_size)
+    ordered = order_for_folds(complete, folds)
     images = (loaded[picture].content for pair in ordered for picture in pair.pictures)
     issame = [pair.same for pair in ordered]
     write_bin(output, images, issame)
-    if len(good) < len(pairs):
-        print(f"Skipped {len(pairs) - len(good)} image pairs")
+    if len(complete) < len(pairs):
+        print(f"Skipped {len(pairs) - len(complete)} image pairs")
     same = sum(issame)
     print(f"{output}: {len(issame)} pairs, {same} same, {len(issame) - same} different")
 
 
-def parse_args(argv=None):
-    """The command line as a Namespace."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line: 2018's flags and defaults, and a few more."""
+    parser = make_parser(__doc__)
     parser.add_argument("--data-dir", default="", help="folder of aligned faces")
-    parser.add_argument("--image-size", default="112,96", help="height,width (only checked)")
-    parser.add_argument("--output", default="", help="the .bin to write")
-    parser.add_argument("--pairs", default="", help="pairs file (default: DATA_DIR/pairs.txt)")
     parser.add_argument(
-        "--nfolds", type=positive_int, default=10, help="of verification (default: %(default)s)"
+        "--image-size", default="112,96", help="height,width; only used to warn of other sizes"
+    )
+    parser.add_argument("--output", default="", help=".bin file to write")
+    parser.add_argument("--pairs", default="", help="pairs file; empty: pairs.txt in --data-dir")
+    parser.add_argument(
+        "--nfolds", type=positive_int, default=10, help="number of folds in verification"
     )
     return parser.parse_args(argv)
 
 
-def main(args=None):
+def main(args: Sequence[str] | argparse.Namespace | None = None) -> None:
     """Runs the command."""
     configure_logging()
     args = resolve_arguments(parse_args, args)
     if not args.output:
-        raise InputError("--output: name the .bin to write, e.g. lfw.bin")
+        raise InputError("--output is missing: name the .bin to write, e.g. lfw.bin")
     if not os.path.isdir(args.data_dir):
-        raise FileNotFoundError(f"--data-dir {args.data_dir}: no such folder of aligned faces")
+        raise FileNotFoundError(
+            f"--data-dir {args.data_dir}: no such folder; name the folder of aligned faces"
+        )
     pairs = args.pairs or os.path.join(args.data_dir, "pairs.txt")
     if not os.path.isfile(pairs):
-        raise FileNotFoundError(f"{pairs}: no such pairs file (--pairs names another)")
+        raise FileNotFoundError(f"{pairs}: no such pairs file; name another one with --pairs")
     pack_pairs(args.data_dir, pairs, args.output, parse_image_size(args.image_size), args.nfolds)
 
 

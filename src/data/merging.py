@@ -1,17 +1,19 @@
-"""Several face data sets made one: which identities stay, and why the others go."""
+"""Several face data sets merged into one: which identities are kept, and why others are not."""
 
 import logging
 import os
+from collections.abc import Container, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from src.common.errors import InputError
-from src.common.face_image import load_property, write_property
-from src.common.face_records import FaceRecordWriter, open_face_records
 from src.common.log import progress
 from src.common.output_files import whole_file
 from src.data.class_centres import nearest
+from src.formats.face_records import FaceRecordWriter, open_face_records
+from src.formats.property import load_property, write_property
+from src.formats.records import RecordReader
 
 log = logging.getLogger(__name__)
 
@@ -21,84 +23,111 @@ COLUMNS = ("set", "label", "images", "result", "like_set", "like", "similarity",
 
 
 class FaceSet(NamedTuple):
-    """An open data set; `ranges` has the images (first, last + 1) of each label 0, 1, …"""
+    """An open data set.
+
+    `header` is the label of record 0, `ranges` contains the images (first, last + 1) of each label
+    0, 1, …, and `image_size` is (height, width).
+    """
 
     folder: str
-    reader: object
-    header: tuple
-    ranges: list
-    image_size: tuple
+    reader: RecordReader
+    header: tuple[int, int]
+    ranges: list[tuple[int, int]]
+    image_size: tuple[int, int]
 
 
 class Identity:
-    """An identity on its way through the merge.
+    """An identity during a merge.
 
-    `source` is the place of its set in --include and `label` its label there; `similarity` is that
-    to the nearest identity of the sets before, or of the excluded set, and `like` the (set name,
-    label) of that one.
+    Parameters
+    ----------
+    source
+        Index of its set in --include.
+    label
+        In that set.
+
+    Attributes
+    ----------
+    result
+        KEPT, DUPLICATE, EXCLUDED or UNREADABLE.
+    like
+        (set name, label) of the most similar identity in earlier sets, or in the excluded set.
+    similarity
+        Cosine similarity to `like`.
+    new_label
+        In the merged set, if kept.
     """
 
     __slots__ = ("label", "like", "new_label", "result", "similarity", "source")
 
-    def __init__(self, source, label):
+    def __init__(self, source: int, label: int) -> None:
         self.source = source
         self.label = label
         self.result = KEPT
-        self.like = None
-        self.similarity = None
-        self.new_label = None
+        self.like: tuple[str, int] | None = None
+        self.similarity: float | None = None
+        self.new_label: int | None = None
 
 
-def open_face_set(folder):
+def open_face_set(folder: str) -> FaceSet:
     """The `FaceSet` in a folder.
 
     Raises
     ------
     FileNotFoundError, InputError
-        It is no face data set, or has no property file.
+        It is not a face data set, or has no property file.
     """
     reader, layout = open_face_records(folder)
-    said = load_property(folder)
+    declared = load_property(folder)
     ranges = list(layout.identity_ranges.values())
-    if said.num_classes != len(ranges):
+    if declared.num_classes != len(ranges):
         log.warning(
-            "%s/property says %d classes, the records hold %d identities",
-            folder, said.num_classes, len(ranges),
-        )  # fmt: skip
-    return FaceSet(folder, reader, layout.header, ranges, tuple(said.image_size))
+            "%s/property gives %d classes, but the records have %d identities",
+            folder,
+            declared.num_classes,
+            len(ranges),
+        )
+    height, width = declared.image_size
+    return FaceSet(folder, reader, layout.header, ranges, (height, width))
 
 
-def check_image_sizes(face_sets):
+def check_image_sizes(face_sets: Sequence[FaceSet]) -> None:
     """Raises InputError unless all sets have images of one size."""
     first = face_sets[0]
     for face_set in face_sets[1:]:
         if face_set.image_size != first.image_size:
             raise InputError(
-                "{}: images are {}×{} by its property, those of {} {}×{}: pack them anew in one "
-                "size".format(
+                "{}/property gives images of {}×{} pixels, but {}/property {}×{}: pack both sets "
+                "in one size".format(
                     face_set.folder, *face_set.image_size, first.folder, *first.image_size
                 )
             )
 
 
-def drop_duplicates(identities, centres, before, before_centres, names, threshold):
-    """Marks the identities of a set that one of the sets before has already.
+def drop_duplicates(
+    identities: Sequence[Identity],
+    centres: np.ndarray,
+    kept: Sequence[Identity],
+    kept_centres: np.ndarray,
+    names: Sequence[str],
+    threshold: float,
+) -> None:
+    """Marks the identities of a set that an earlier set already contains.
 
-    2018: identities are compared with those kept from earlier sets, not with others of their own.
+    2018: identities are compared with those kept from earlier sets, not with others in their set.
 
     Parameters
     ----------
-    identities : list of Identity
-    centres : ndarray of shape (C, D)
-    before : list of Identity
-        Kept so far.
-    before_centres : ndarray of shape (K, D)
-    names : list of str
-        Of the sets.
-    threshold : float
-        Cosine similarity from which two identities are taken for one (--param1).
+    identities, centres
+        Of the set; the centres are unit rows (C, D), zero for identities without a readable image.
+    kept, kept_centres
+        From earlier sets; the centres are unit rows (K, D).
+    names
+        Of all sets.
+    threshold
+        Lowest cosine similarity of duplicates (--param1).
     """
-    similarities, places = nearest(centres, before_centres)
+    similarities, places = nearest(centres, kept_centres)
     for identity, centre, similarity, place in zip(
         identities, centres, similarities, places, strict=True
     ):
@@ -107,23 +136,30 @@ def drop_duplicates(identities, centres, before, before_centres, names, threshol
             continue
         if place >= 0:
             identity.similarity = float(similarity)
-            identity.like = (names[before[place].source], before[place].label)
+            identity.like = (names[kept[place].source], kept[place].label)
             if similarity >= threshold:
                 identity.result = DUPLICATE
 
 
-def drop_excluded(kept, kept_centres, excluded_centres, name, threshold):
-    """Marks the kept identities that the excluded set has, too; returns how many.
+def drop_excluded(
+    kept: Sequence[Identity],
+    kept_centres: np.ndarray,
+    excluded_centres: np.ndarray,
+    name: str,
+    threshold: float,
+) -> int:
+    """Marks the kept identities that the excluded set also contains; returns how many.
 
     Parameters
     ----------
-    kept : list of Identity
-    kept_centres, excluded_centres : ndarray of shape (K, D) and (E, D)
-        The latter are identities, or single images of a verification set.
-    name : str
+    kept, kept_centres
+        The centres are unit rows (K, D).
+    excluded_centres
+        Unit rows (E, D) of identities, or of single images of a verification set.
+    name
         Of the excluded set.
-    threshold : float
-        Cosine similarity from which an identity is taken out (--param2).
+    threshold
+        Lowest cosine similarity of the same person (--param2).
     """
     similarities, places = nearest(kept_centres, excluded_centres)
     count = 0
@@ -136,20 +172,28 @@ def drop_excluded(kept, kept_centres, excluded_centres, name, threshold):
     return count
 
 
-def write_merged(output, face_sets, identities, bad_images):
+def write_merged(
+    output: str,
+    face_sets: Sequence[FaceSet],
+    identities: Sequence[Identity],
+    bad_images: Sequence[Container[int]],
+) -> int:
     """Writes train.rec, train.idx and property of the kept identities; sets their `new_label`.
 
     Parameters
     ----------
-    output : str
+    output
         Folder.
-    face_sets : list of FaceSet
-    identities : list of Identity
-    bad_images : list of set of int
-        For each set, the images to leave out.
+    bad_images
+        For each set, the numbers of the images to leave out.
+
+    Returns
+    -------
+    images
+        How many were written.
     """
     kept = [identity for identity in identities if identity.result == KEPT]
-    # 2018: a scalar label for each image, and record 0 at the end.
+    # 2018: each image has a scalar label, and record 0 is at the end.
     with FaceRecordWriter(os.path.join(output, "train.rec"), header_last=True) as writer:
         for new_label, identity in enumerate(progress(kept, "write", "identity")):
             face_set = face_sets[identity.source]
@@ -161,8 +205,8 @@ def write_merged(output, face_sets, identities, bad_images):
     return writer.images
 
 
-def write_report(path, identities, face_sets):
-    """Writes the table of what became of each identity, tab separated, with a heading."""
+def write_report(path: str, identities: Sequence[Identity], face_sets: Sequence[FaceSet]) -> None:
+    """Writes what happened to each identity as a table, tab-separated, with a heading."""
     with whole_file(path, "w") as file:
         file.write("\t".join(COLUMNS) + "\n")
         for identity in identities:
@@ -182,8 +226,8 @@ def write_report(path, identities, face_sets):
             file.write("\t".join(map(str, fields)) + "\n")
 
 
-def sum_up(identities, face_sets):
-    """Lines: what became of each set's identities, and how near to --param1 similarities come."""
+def summary_lines(identities: Sequence[Identity], face_sets: Sequence[FaceSet]) -> list[str]:
+    """Lines to print: the results in each set, and the similarities closest to --param1."""
     lines = []
     for source, face_set in enumerate(face_sets):
         results = [identity.result for identity in identities if identity.source == source]
@@ -193,15 +237,24 @@ def sum_up(identities, face_sets):
             if result == KEPT or result in results
         )
         lines.append(f"{face_set.folder}: {len(results)} identities, {counts}")
-    duplicates = [each.similarity for each in identities if each.result == DUPLICATE]
-    kept = [each.similarity for each in identities if each.result == KEPT and each.like]
+    duplicates = _similarities(identities, DUPLICATE)
+    kept = _similarities(identities, KEPT)
     if duplicates:
-        lines.append(f"least similar duplicate: {min(duplicates):.4f}")
+        lines.append(f"lowest similarity among the duplicates: {min(duplicates):.4f}")
     if kept:
-        lines.append(f"kept with the most likeness to an earlier set: {max(kept):.4f}")
+        lines.append(f"highest similarity among the kept identities: {max(kept):.4f}")
     return lines
 
 
-def stack_centres(parts):
-    """(K,D) of a list of rows; (0, 1) of an empty one."""
-    return np.stack(parts) if parts else np.zeros((0, 1))
+def _similarities(identities: Sequence[Identity], result: str) -> list[float]:
+    """Similarities of the identities that have this result and were compared with others."""
+    return [
+        identity.similarity
+        for identity in identities
+        if identity.result == result and identity.similarity is not None
+    ]
+
+
+def stack_centres(centres: Sequence[np.ndarray]) -> np.ndarray:
+    """The centres as rows (K, D); (0, 1) if there are none."""
+    return np.stack(centres) if centres else np.zeros((0, 1))

@@ -1,8 +1,9 @@
-"""The table old name → new name of `rename_photos`: a TSV file that a stopped run goes on from."""
+"""The table old name → new name of `rename_photos`: a TSV file, also used to resume a run."""
 
 import os
 import re
 import unicodedata
+from collections.abc import Callable, Sequence
 
 from src.common.errors import InputError
 from src.common.output_files import whole_file
@@ -14,8 +15,8 @@ _ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
 _UNESCAPES = {escaped[1]: letter for letter, escaped in _ESCAPES.items()}
 
 
-def plain_name(name):
-    """The name in plain ASCII if it nearly is: José García → Jose_Garcia; else None."""
+def plain_name(name: str) -> str | None:
+    """The name in plain ASCII if that is possible: José García → Jose_Garcia; else None."""
     decomposed = unicodedata.normalize("NFKD", name)
     bare = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
     if not bare.isascii():
@@ -25,29 +26,29 @@ def plain_name(name):
 
 
 class NameTable:
-    """Old relative paths, each with its new one and its state, in the order they came in.
+    """Old relative paths, each with its new path and its state, in the order they were added.
 
     Parameters
     ----------
-    path : str
-        The TSV file: a heading, then old name, new name, state; a tab, line end or backslash
-        within a name is written \\t, \\n, \\\\.
+    path
+        The TSV file: a heading, then old name, new name, state. A tab, line end or backslash in a
+        name is written as \\t, \\n, \\r or \\\\.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str) -> None:
         self.path = path
-        self._rows = {}
-        self._person_names = {}
-        self._taken = set()
+        self._rows: dict[str, list[str]] = {}  # from old path to [new path, state]
+        self._person_names: dict[str, str] = {}
+        self._taken: set[str] = set()  # in lower case
 
     @classmethod
-    def read(cls, path):
-        """The table in the file; an empty one where there is no file.
+    def read(cls, path: str) -> "NameTable":
+        """The table in the file; empty if there is no file.
 
         Raises
         ------
         InputError
-            The file is no such table.
+            The file is not such a table.
         """
         table = cls(path)
         if not os.path.exists(path):
@@ -64,48 +65,56 @@ class NameTable:
                 table._insert(*fields)
         return table
 
-    def _insert(self, old, new, state):
+    def _insert(self, old: str, new: str, state: str) -> None:
         self._rows[old] = [new, state]
         self._taken.add(new.lower())
         person, new_person = old.split(os.sep)[0], new.split("/")[0]
         self._person_names[person] = new_person
         self._taken.add(new_person.lower())
 
-    def write(self):
-        """Writes the file, whole."""
+    def write(self) -> None:
+        """Writes the file, which replaces an old one only when it is complete."""
         with whole_file(self.path, "w", errors="surrogateescape") as file:
             file.write("\t".join(HEADING) + "\n")
             for old, (new, state) in self._rows.items():
                 file.write("\t".join(_escape(field) for field in (old, new, state)) + "\n")
 
-    def add_person(self, person, files, plain=None):
-        """Gives new names to the files of a person that have none yet.
+    def add_person(
+        self, person: str, files: Sequence[str], plain: Callable[[str], str | None] | None = None
+    ) -> None:
+        """Gives new names to those files of a person that have none yet.
 
         Parameters
         ----------
-        person : str
+        person
             The folder's name.
-        files : list of str
+        files
             Paths that start with it.
-        plain : callable, optional
-            From a name to one to keep, or None for a number; without it everything is numbered.
+        plain
+            Returns the name to use for an old one, or None to use a number. Without it all names
+            are numbers.
         """
         if person not in self._person_names and files:
             wanted = plain(person) if plain else None
             count = len(self._person_names) + 1
-            self._person_names[person] = self._free(wanted, "", "", "{:07d}", count)
+            self._person_names[person] = self._take_name(wanted, "", "", "{:07d}", count)
         count = sum(file in self._rows for file in files) + 1
         for file in files:
             if file not in self._rows:
                 stem = os.path.splitext(os.path.basename(file))[0]
                 folder = self._person_names[person] + "/"
                 wanted = plain(stem) if plain else None
-                new = self._free(wanted, folder, ".jpg", "{:04d}", count)
+                new = self._take_name(wanted, folder, ".jpg", "{:04d}", count)
                 self._rows[file] = [new, PLANNED]
                 count += 1
 
-    def _free(self, wanted, before, after, pattern, count):
-        """A name that no other has, also where capitals do not count; taken from now on."""
+    def _take_name(
+        self, wanted: str | None, before: str, after: str, pattern: str, count: int
+    ) -> str:
+        """`before` + name + `after`, unique even if case is ignored; marks it as taken.
+
+        The name is the wanted one, or a number from `count` up in the form of `pattern`.
+        """
         candidate = f"{before}{wanted}{after}"
         while wanted is None or candidate.lower() in self._taken:
             wanted = pattern.format(count)
@@ -114,20 +123,22 @@ class NameTable:
         self._taken.add(candidate.lower())
         return candidate
 
-    def new_name(self, old):
+    def new_name(self, old: str) -> str:
         """The new path, with forward slashes; KeyError for an unknown one."""
         return self._rows[old][0]
 
-    def state(self, old):
+    def state(self, old: str) -> str:
+        """PLANNED, DONE, or SKIPPED with the reason; KeyError for an unknown path."""
         return self._rows[old][1]
 
-    def set_state(self, old, state):
+    def set_state(self, old: str, state: str) -> None:
+        """Changes the state of a path."""
         self._rows[old][1] = state
 
 
-def _escape(field):
+def _escape(field: str) -> str:
     return "".join(_ESCAPES.get(letter, letter) for letter in field)
 
 
-def _unescape(field):
+def _unescape(field: str) -> str:
     return re.sub(r"\\(.)", lambda match: _UNESCAPES.get(match[1], match[0]), field)

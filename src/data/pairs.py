@@ -1,37 +1,43 @@
-"""Files of verification pairs: reading them, finding the pictures, and an order good for folds."""
+"""Files of verification pairs: reading and writing them, and an order with balanced folds."""
 
 import os
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from src.common.errors import InputError
+from src.common.output_files import whole_file
 
-PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp")
+PICTURE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp")
+
+PictureKey = tuple[str, int] | str
+"""A picture as a pairs file names it: (person, number) in LFW's format, or a path."""
 
 
 class Pair(NamedTuple):
-    """A pair of a pairs file: its `line` number, two `pictures`, and whether they are the `same`
-    person's. A picture is (person, number) in LFW's form, or a path."""
+    """A line of a pairs file: its number, two pictures, and whether they show the same person."""
 
     line: int
-    pictures: tuple
+    pictures: tuple[PictureKey, PictureKey]
     same: bool
 
 
-def read_pairs(path):
-    """The `Pair`s of a file, in its order; three forms of line, between tabs or spaces:
+def read_pairs(path: str | os.PathLike[str]) -> list[Pair]:
+    """The pairs of a file, in its order.
+
+    Three forms of line are read, with fields between tabs or spaces:
 
     - `person n1 n2`: two pictures of one person (LFW);
-    - `person1 n1 person2 n2`: pictures of two persons (LFW);
+    - `person1 n1 person2 n2`: pictures of two people (LFW);
     - `path1 path2 0`, or 1 for the same person.
 
-    A first line of one or two numbers, as LFW has it (folds, pairs of a fold), is passed over.
+    A first line of one or two numbers, as in LFW (folds, pairs per fold), is ignored.
 
     Raises
     ------
     InputError
-        Another line, named by its number; no pair; or only one kind.
+        A line has another form (the message gives its number), or a kind of pair is missing.
     """
     pairs = []
     with open(path, encoding="utf-8", errors="surrogateescape") as file:
@@ -46,13 +52,13 @@ def read_pairs(path):
     if kinds != {True, False}:
         same = sum(pair.same for pair in pairs)
         raise InputError(
-            f"{path}: verification needs pairs of one person and pairs of two; there are {same} of "
-            f"one and {len(pairs) - same} of two"
+            f"{path}: verification needs same and different pairs, got {same} same and "
+            f"{len(pairs) - same} different"
         )
     return pairs
 
 
-def _parse_pair(fields, number, path):
+def _parse_pair(fields: Sequence[str], number: int, path: str | os.PathLike[str]) -> Pair:
     if len(fields) == 3 and fields[1].isdigit() and fields[2].isdigit():
         person, first, second = fields
         return Pair(number, ((person, int(first)), (person, int(second))), True)
@@ -66,15 +72,21 @@ def _parse_pair(fields, number, path):
     )
 
 
-def find_picture(folder, picture):
+def write_pairs(path: str, pairs: Iterable[tuple[str, str, bool]]) -> None:
+    """Writes (path1, path2, same) as lines `path1 <tab> path2 <tab> 1 or 0`."""
+    with whole_file(path, "w", errors="surrogateescape") as file:
+        file.writelines(f"{first}\t{second}\t{int(same)}\n" for first, second, same in pairs)
+
+
+def find_picture(folder: str, picture: PictureKey) -> str | None:
     """Path of a picture, or None.
 
     Parameters
     ----------
-    folder : str
-    picture : (str, int) or str
-        LFW's form is `<person>/<person>_0001.jpg`; `<person>/0001.jpg` and `<person>/1.jpg`, and
-        other endings, are taken too. A path counts from `folder`, or from the working folder.
+    picture
+        LFW's format means `<person>/<person>_0001.jpg`; `<person>/0001.jpg` and `<person>/1.jpg`,
+        and other extensions, are found too. A path is relative to `folder`, or to the working
+        folder.
     """
     if isinstance(picture, str):
         candidates = [os.path.join(folder, picture), picture]
@@ -82,27 +94,27 @@ def find_picture(folder, picture):
         person, number = picture
         stems = (f"{person}_{number:04d}", f"{number:04d}", str(number))
         candidates = [
-            os.path.join(folder, person, stem + ending)
+            os.path.join(folder, person, stem + extension)
             for stem in stems
-            for ending in PICTURE_ENDINGS
+            for extension in PICTURE_EXTENSIONS
         ]
     return next((path for path in candidates if os.path.isfile(path)), None)
 
 
-def picture_name(picture):
-    """What the picture is called in LFW's layout."""
+def picture_name(picture: PictureKey) -> str:
+    """The name of a picture in LFW's layout, for messages; a path is unchanged."""
     return picture if isinstance(picture, str) else "{0}/{0}_{1:04d}.jpg".format(*picture)
 
 
-def has_mixed_folds(issame, folds):
-    """Whether each of so many contiguous folds holds both kinds of pair."""
+def has_mixed_folds(issame: Sequence[bool], folds: int) -> bool:
+    """Whether each of `folds` contiguous folds contains both kinds of pair."""
     return all(0 < np.sum(fold) < len(fold) for fold in np.array_split(np.array(issame), folds))
 
 
-def mix_evenly(issame):
-    """Order (P,) in which both kinds of pair are spread evenly, each kind in its own order.
+def mix_evenly(issame: Sequence[bool] | np.ndarray) -> np.ndarray:
+    """Order (P,) in which both kinds of pair are spread evenly; each kind keeps its own order.
 
-    The k-th of n pairs of a kind is put at the fraction (k + 1/2) / n of the way.
+    The k-th of n pairs of a kind (from 0) goes to the fraction (k + 1/2) / n of the file.
     """
     issame = np.asarray(issame, bool)
     fractions = np.empty(len(issame))

@@ -1,4 +1,4 @@
-"""What a data set holds, what is wrong with it, and how to make a sound one of what is there."""
+"""Finds what is wrong with a data set, and makes a valid one of its intact images."""
 
 import array
 import contextlib
@@ -6,90 +6,105 @@ import os
 from typing import NamedTuple
 
 import numpy as np
+from easydict import EasyDict
 
 from src.common.errors import InputError
-from src.common.face_image import load_property
-from src.common.face_records import FACES, FaceRecordWriter, LayoutError, read_layout
 from src.common.log import progress
 from src.common.output_files import whole_file
 from src.common.photos import decode_stored
-from src.common.record_scan import records_at, scan_records
-from src.common.records import RecordReader, rebuild_remedy
-from src.data.packing import group_by_label
+from src.data.training_lists import group_by_label
+from src.formats.face_records import FACES, FaceLayout, FaceRecordWriter, LayoutError, read_layout
+from src.formats.property import load_property
+from src.formats.record_scan import records_at, scan_records
+from src.formats.records import RecordReader, rebuild_remedy
 
-REWRITE_PROPERTY = "write into {}: {},{},{}"
+REWRITE_PROPERTY = "write this line to {}: {},{},{}"
 
 
 class Problem(NamedTuple):
-    """Something wrong: `what`, and the `remedy`."""
+    """What is wrong, and how to fix it; the remedy is '' if it is part of `what`."""
 
     what: str
     remedy: str
 
 
 class RecordScan(NamedTuple):
-    """All that a .rec says by itself, in file order.
+    """Everything that a .rec contains, in file order, read without its index.
 
-    `offsets`, `ids`, `flags` and `labels` (the first of each) are of the image records, arrays (N,)
-    of numbers; `ties` counts the records without content (identities, record 0); `damages` are
-    (offset, reason).
+    `offsets`, `ids`, `flags` (int64) and `labels` (float32, the first label of each) are arrays
+    (N,) for the image records. `other_records` counts the records without content (identities,
+    record 0). `damages` has (offset, reason) of each damaged record.
     """
 
     offsets: np.ndarray
     ids: np.ndarray
     flags: np.ndarray
     labels: np.ndarray
-    ties: int
-    damages: list
+    other_records: int
+    damages: list[tuple[int, str]]
 
 
 class Inspection(NamedTuple):
-    """What a data set holds: its `kind`, the `scan`, `image_size` (H, W) of the first image or
-    None, `said` (num_classes, image_size) by property or None, and `problems`."""
+    """What a data set contains and what is wrong with it.
+
+    `kind` is 'face data set' or what the records are instead, `image_size` the (height, width) of
+    the first image, or None, and `declared` the contents of the property file, or None.
+    """
 
     kind: str
     scan: RecordScan
-    image_size: tuple | None
-    said: object
-    problems: list
+    image_size: tuple[int, int] | None
+    declared: EasyDict | None
+    problems: list[Problem]
 
 
-def scan_images(path_rec):
+def scan_images(path_rec: str) -> RecordScan:
     """The `RecordScan` of a .rec."""
     offsets, ids, flags = array.array("q"), array.array("q"), array.array("q")
-    labels, ties, damages = array.array("f"), 0, []
-    for scanned in progress(scan_records(path_rec), "scan", "record"):
-        if scanned.damage:
-            damages.append((scanned.offset, scanned.damage))
-        elif not scanned.record.content:
-            ties += 1
+    labels = array.array("f")
+    other_records = 0
+    damages: list[tuple[int, str]] = []
+    for offset, record, damage in progress(scan_records(path_rec), "scan", "record"):
+        if record is None:
+            damages.append((offset, damage or ""))
+        elif not record.content:
+            other_records += 1
         else:
-            offsets.append(scanned.offset)
-            ids.append(scanned.record.id)
-            flags.append(scanned.record.flag)
-            labels.append(scanned.record.label[0])
-    return RecordScan(*map(np.array, (offsets, ids, flags, labels)), ties, damages)
+            offsets.append(offset)
+            ids.append(record.id)
+            flags.append(record.flag)
+            labels.append(record.label[0])
+    return RecordScan(
+        offsets=np.array(offsets),
+        ids=np.array(ids),
+        flags=np.array(flags),
+        labels=np.array(labels),
+        other_records=other_records,
+        damages=damages,
+    )
 
 
-def picture_size(content):
-    """(height, width) of an encoded picture, or None if it cannot be decoded."""
-    picture = decode_stored(content)
-    return None if picture is None else picture.shape[:2]
+def decoded_size(content: bytes) -> tuple[int, int] | None:
+    """(height, width) of an encoded image, or None if it cannot be decoded."""
+    image = decode_stored(content)
+    if image is None:
+        return None
+    height, width = image.shape[:2]
+    return height, width
 
 
-def inspect(path_rec, decode=False):
-    """The `Inspection` of `path_rec`, its .idx, and the property file beside it.
+def inspect(path_rec: str, decode: bool = False) -> Inspection:
+    """The `Inspection` of `path_rec`, its .idx, and the property file next to it.
 
     Parameters
     ----------
-    path_rec : str
-    decode : bool
-        Try to decode every image, not just the first.
+    decode
+        Decode every image, not only the first.
 
     Raises
     ------
     FileNotFoundError, InputError
-        There is no such file, or it is no RecordIO file.
+        There is no such file, or it is not a RecordIO file.
     """
     scan = scan_images(path_rec)
     problems = []
@@ -101,84 +116,95 @@ def inspect(path_rec, decode=False):
     problems += found
     problems += _inspect_labels(path_rec, scan)
     classes = len(layout.identity_ranges) if layout else len(np.unique(scan.labels))
-    sizes = [picture_size(record.content) for record in records_at(path_rec, scan.offsets[:1])]
+    sizes = [decoded_size(record.content) for record in records_at(path_rec, scan.offsets[:1])]
     image_size = sizes[0] if sizes else None
-    said, found = _inspect_property(path_rec, classes, image_size)
+    declared, found = _inspect_property(path_rec, classes, image_size)
     problems += found
     if decode:
-        problems += _inspect_pictures(path_rec, scan, image_size)
-    return Inspection(kind, scan, image_size, said, problems)
+        problems += _inspect_images(path_rec, scan, image_size)
+    return Inspection(kind, scan, image_size, declared, problems)
 
 
-def _inspect_index(path_rec, scan):
-    """(kind, layout or None, problems) as the index shows the records."""
+def _inspect_index(path_rec: str, scan: RecordScan) -> tuple[str, FaceLayout | None, list[Problem]]:
+    """(kind, layout or None, problems) of the records as the index lists them."""
     try:
         reader = RecordReader(path_rec)
     except (FileNotFoundError, InputError) as error:
-        return "no usable index", None, [_split(error)]
+        return "no usable index", None, [_problem_of(error)]
     with reader:
         known = np.isin(scan.offsets, reader.offsets)
         problems = []
         if not known.all():
-            what = f"{np.sum(~known)} of {len(known)} images are not where {reader.path_idx} says"
+            wrong = f"{np.sum(~known)} of {len(known)} images"
+            what = f"{reader.path_idx} has no offset, or a wrong one, for {wrong}"
             problems.append(Problem(what, rebuild_remedy(path_rec)))
         try:
             return FACES, read_layout(reader), problems
         except LayoutError as error:
-            return error.kind, None, [*problems, _split(error)]
+            return error.kind, None, [*problems, _problem_of(error)]
         except InputError as error:
-            return "damaged", None, [*problems, _split(error)]
+            return "damaged", None, [*problems, _problem_of(error)]
 
 
-def _split(error):
-    """A `Problem` of an error that ends in its remedy."""
+def _problem_of(error: Exception) -> Problem:
+    """The `Problem` that an error describes; the part after its last semicolon is the remedy."""
     what, _, remedy = str(error).rpartition("; ")
     return Problem(what or str(error), remedy if what else "")
 
 
-def _inspect_labels(path_rec, scan):
+def _inspect_labels(path_rec: str, scan: RecordScan) -> list[Problem]:
     """Problems with the labels of the images."""
     remedy = rebuild_remedy(path_rec)
     labels = np.unique(scan.labels)
     if not len(labels):
-        return [Problem("there is no image", "pack it anew: python -m src.data.face2rec2 PREFIX")]
-    if np.any(labels != np.floor(labels)) or labels[0] < 0:
-        return [Problem("labels that are no identities (0, 1, …)", "pack it anew from a list")]
+        return [Problem("there are no images", "pack again: python -m src.data.face2rec2 PREFIX")]
+    if not _are_identities(labels):
+        return [Problem("some labels are not identities (0, 1, …)", "pack it again from a list")]
     problems = []
     if len(labels) != labels[-1] + 1:
-        what = f"{len(labels)} labels between {labels[0]:.0f} and {labels[-1]:.0f}, expected 0 to "
-        problems.append(Problem(f"{what}{len(labels) - 1}", remedy))
+        found = f"{len(labels)} labels between {labels[0]:.0f} and {labels[-1]:.0f}"
+        problems.append(Problem(f"{found}, expected 0 to {len(labels) - 1}", remedy))
     if group_by_label(scan.labels) is not None:
-        what = "the images of an identity do not stand together, so that it counts as several"
+        what = "the images of an identity are not consecutive, so it counts as several"
         problems.append(Problem(what, remedy))
     return problems
 
 
-def _inspect_property(path_rec, classes, image_size):
-    """(property or None, problems)."""
+def _are_identities(labels: np.ndarray) -> bool:
+    return not (np.any(labels != np.floor(labels)) or np.any(labels < 0))
+
+
+def _inspect_property(
+    path_rec: str, classes: int, image_size: tuple[int, int] | None
+) -> tuple[EasyDict | None, list[Problem]]:
+    """(contents of the property file or None, problems)."""
     folder = os.path.dirname(path_rec) or "."
     path = os.path.join(folder, "property")
     try:
-        said = load_property(folder)
+        declared = load_property(folder)
     except (FileNotFoundError, InputError) as error:
         remedy = REWRITE_PROPERTY.format(path, classes, *(image_size or (112, 112)))
         return None, [Problem(str(error), remedy)]
-    if said.num_classes != classes:
-        what = f"property says {said.num_classes} classes, the records hold {classes}"
-        return said, [Problem(what, REWRITE_PROPERTY.format(path, classes, *said.image_size))]
-    if image_size and list(image_size) != list(said.image_size):
-        what = "property says images of {}×{}, the first is {}×{}".format(
-            *said.image_size, *image_size
+    if declared.num_classes != classes:
+        what = f"property gives {declared.num_classes} classes, but the records have {classes}"
+        remedy = REWRITE_PROPERTY.format(path, classes, *declared.image_size)
+        return declared, [Problem(what, remedy)]
+    if image_size and list(image_size) != list(declared.image_size):
+        what = "property gives images of {}×{}, but the first is {}×{}".format(
+            *declared.image_size, *image_size
         )
-        return said, [Problem(what, "align and pack the photos anew, or correct property")]
-    return said, []
+        return declared, [Problem(what, "align and pack the photos again, or correct property")]
+    return declared, []
 
 
-def _inspect_pictures(path_rec, scan, image_size):
+def _inspect_images(
+    path_rec: str, scan: RecordScan, image_size: tuple[int, int] | None
+) -> list[Problem]:
+    """Problems with the images themselves; `image_size` is that of the first."""
     bad, odd = [], []
     records = records_at(path_rec, progress(scan.offsets, "decode", "image"))
     for number, record in zip(scan.ids, records, strict=True):
-        size = picture_size(record.content)
+        size = decoded_size(record.content)
         if size is None:
             bad.append(str(number))
         elif size != image_size:
@@ -188,73 +214,80 @@ def _inspect_pictures(path_rec, scan, image_size):
         what = f"{len(bad)} images cannot be decoded: records {', '.join(bad[:10])}"
         problems.append(Problem(what, rebuild_remedy(path_rec)))
     if odd:
-        what = f"{len(odd)} images have another size than the first: records {', '.join(odd[:10])}"
-        problems.append(Problem(what, "align the photos and pack them anew"))
+        what = f"{len(odd)} images differ in size from the first: records {', '.join(odd[:10])}"
+        problems.append(Problem(what, "align the photos and pack them again"))
     return problems
 
 
 class RebuildReport(NamedTuple):
-    """Counts of a rebuilt set; `skipped` are the numbers of images that cannot be decoded."""
+    """Counts of a rebuilt set.
+
+    `skipped` has the numbers of images that cannot be decoded, `new_labels` maps old labels to new
+    ones if they changed, and `image_size` is the (height, width) of the first image.
+    """
 
     images: int
     identities: int
-    skipped: list
-    new_labels: dict
-    image_size: tuple
+    skipped: list[int]
+    new_labels: dict[float, int]
+    image_size: tuple[int, int]
 
 
-def rebuild(path_rec, scan, path_new):
-    """Writes a sound data set of all whole images: grouped, labels 0 … C − 1, index and record 0.
+def rebuild(path_rec: str, scan: RecordScan, path_new: str) -> RebuildReport:
+    """Writes a valid data set of all intact images, grouped by label, with labels 0 … C − 1.
 
     Parameters
     ----------
-    path_rec : str
-    scan : RecordScan
-    path_new : str
-        The new .rec; its .idx appears beside it.
+    path_new
+        The new .rec; its .idx is written next to it.
 
     Raises
     ------
     InputError
-        The labels are no identities, or there is no image.
+        The labels are not identities, or there is no image.
     """
-    if np.any(scan.labels != np.floor(scan.labels)) or np.any(scan.labels < 0):
-        raise InputError(f"{path_rec}: its labels are no identities (0, 1, …): nothing to rebuild")
+    if not _are_identities(scan.labels):
+        raise InputError(
+            f"{path_rec}: some labels are not identities (0, 1, …), so it cannot be rebuilt; pack "
+            "it again from a list"
+        )
     if os.path.exists(path_new) and os.path.samefile(path_rec, path_new):
         raise InputError(f"{path_new} is the data set itself: choose another folder")
     if not len(scan.offsets):
-        raise InputError(f"{path_rec}: there is no image in it")
+        raise InputError(f"{path_rec}: it contains no image")
     order = group_by_label(scan.labels)
     order = np.arange(len(scan.labels)) if order is None else order
-    skipped, first_size = [], None
+    skipped: list[int] = []
+    first_size = None
     with FaceRecordWriter(path_new) as writer:
         records = records_at(path_rec, progress(scan.offsets[order], "rebuild", "image"))
         for record in records:
-            size = picture_size(record.content)
+            size = decoded_size(record.content)
             if size is None:
                 skipped.append(record.id)
                 continue
             first_size = first_size or size
-            # Plain im2rec files have one label; their images are taken for aligned ones.
+            # Plain im2rec files have one label; their images are assumed to be aligned.
             aligned = float(record.label[1]) if len(record.label) == 2 else 1.0
             writer.add_image([float(record.label[0]), aligned], record.content)
+    assert first_size is not None  # the writer raises an error if it gets no image
     return RebuildReport(writer.images, writer.identities, skipped, writer.new_labels, first_size)
 
 
-def unpack(path_rec, scan, folder):
+def unpack(path_rec: str, scan: RecordScan, folder: str) -> int:
     """Writes every image as `folder/<label>/<number>.jpg` (or .png); returns how many.
 
-    What an earlier run wrote stays.
+    Files from an earlier run are kept.
     """
     records = records_at(path_rec, progress(scan.offsets, "unpack", "image"))
     for number, label, record in zip(scan.ids, scan.labels, records, strict=True):
         stem = os.path.join(folder, f"{int(label):07d}", f"{number:08d}")
-        write_picture(stem, record.content)
+        write_image(stem, record.content)
     return len(scan.offsets)
 
 
-def write_picture(stem, content):
-    """Writes an encoded picture under the ending that fits; returns its path."""
+def write_image(stem: str, content: bytes) -> str:
+    """Writes an encoded image with the extension of its format; returns its path."""
     path = stem + (".png" if content.startswith(b"\x89PNG") else ".jpg")
     with contextlib.suppress(FileNotFoundError):
         if os.path.getsize(path) == len(content):

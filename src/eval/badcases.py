@@ -1,60 +1,74 @@
 """The pairs that a model gets wrong, as pictures and as a table; and its embeddings in a file."""
 
-# ruff: noqa: PT028  (`test_badcase` is a name of 2018, no test)
+# ruff: noqa: PT028  (`test_badcase` is a name of 2018, not a test)
 
 import csv
 import logging
 import os
 import pickle
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
+from src.common.mxnet_backend import mx
 from src.common.output_files import whole_file
-from src.eval.pairs import embed_pairs, flip_sum
-from src.eval.roc import ACCURACY_THRESHOLDS, LFold, pair_distances, threshold_rates
+from src.eval.pairs import Array, VerificationSet, embed_pairs, flip_sum
+from src.eval.roc import ACCURACY_THRESHOLDS, IsSame, LFold, pair_distances, threshold_rates
 
 log = logging.getLogger(__name__)
 
-COLUMNS, GAP, FOOTER = 4, 10, 20  # pairs a row; pixels between them; pixels below for a line
+COLUMNS, GAP, FOOTER = 4, 10, 20  # pairs per row; pixels between them; pixels for the bottom line
 TEXT_COLOUR = (153, 255, 51)  # BGR
-PAIRS_SHOWN = 400  # a row, the worst first; the table has all
+PAIRS_SHOWN = 400  # in a picture, the worst first; the table has all of them
 FALSE_NEGATIVE, FALSE_POSITIVE = "positive(false_negative)", "negative(false_positive)"
 
 
-def test_badcase(
-    data_set,
-    mx_model,
-    batch_size,
-    name="",
-    data_extra=None,
-    label_shape=None,
-    nfolds=10,
-    folder="./badcases",
-):
-    """Writes what a model gets wrong, worst first: two pictures and a table; returns their paths.
+class WrongPair(NamedTuple):
+    """A pair on the wrong side of its fold's threshold; the distance is squared."""
 
-    Same pairs that it tells apart are in `<name>_positive(false_negative).png`, different ones that
-    it takes for the same in `<name>_negative(false_positive).png`, each pair with its squared
-    distance and the threshold below; `<name>_badcases.csv` lists all: pair, images, kind, distance,
-    threshold. Where nothing is wrong there is only the table, without lines.
+    pair: int
+    same: bool
+    distance: float
+    threshold: float
+
+
+def test_badcase(
+    data_set: VerificationSet,
+    mx_model: mx.mod.Module,
+    batch_size: int,
+    name: str = "",
+    data_extra: Array | None = None,
+    label_shape: tuple[int, ...] | None = None,
+    nfolds: int = 10,
+    folder: str = "./badcases",
+) -> list[str]:
+    """Writes pictures and a table of the pairs that a model gets wrong; returns their paths.
+
+    `<name>_positive(false_negative).png` shows the rejected pairs of one person,
+    `<name>_negative(false_positive).png` the accepted pairs of two people, the worst first. Each
+    pair has its squared distance across it; the threshold is at the bottom.
+    `<name>_badcases.csv` lists all of them: pair, images, same or different, distance, threshold.
+    If there are none, only the table is written, without rows.
 
     Parameters
     ----------
     data_set, mx_model, batch_size, data_extra, label_shape
         As for `src.eval.pairs.embed_pairs`.
-    name : str
-        Begins the names of the files.
-    nfolds : int
-        A pair is judged at the threshold that is best on the other folds.
-    folder : str
+    name
+        The start of the file names.
+    nfolds
+        The threshold for a pair is the best one on the other folds.
     """
     print("testing verification badcase..")
     embeddings = flip_sum(embed_pairs(data_set, mx_model, batch_size, data_extra, label_shape))
     wrong, accuracy = wrong_pairs(embeddings, data_set[1], nfolds)
+    distance = attrgetter("distance")
     kinds = {
-        FALSE_NEGATIVE: sorted((row for row in wrong if row["same"]), key=_distance, reverse=True),
-        FALSE_POSITIVE: sorted((row for row in wrong if not row["same"]), key=_distance),
+        FALSE_NEGATIVE: sorted((row for row in wrong if row.same), key=distance, reverse=True),
+        FALSE_POSITIVE: sorted((row for row in wrong if not row.same), key=distance),
     }
     print(len(kinds[FALSE_NEGATIVE]), len(kinds[FALSE_POSITIVE]))
     print("acc", accuracy)
@@ -66,17 +80,25 @@ def test_badcase(
     return paths
 
 
-def dumpR(data_set, mx_model, batch_size, name="", data_extra=None, label_shape=None, path=None):
-    """Writes a pickle of (embeddings (2P,D), issame), the embeddings normalised; returns its path.
+def dumpR(
+    data_set: VerificationSet,
+    mx_model: mx.mod.Module,
+    batch_size: int,
+    name: str = "",
+    data_extra: Array | None = None,
+    label_shape: tuple[int, ...] | None = None,
+    path: str | None = None,
+) -> str:
+    """Writes a pickle of (normalised embeddings (2P,D), issame); returns its path.
 
     Parameters
     ----------
     data_set, mx_model, batch_size, data_extra, label_shape
         As for `src.eval.pairs.embed_pairs`.
-    name : str
-        2018: without effect.
-    path : str, optional
-        `temp.bin` in the working folder by default, as in 2018.
+    name
+        2018: no effect.
+    path
+        By default `temp.bin` in the working folder, as in 2018.
     """
     print("dump verification embedding..")
     embeddings = flip_sum(embed_pairs(data_set, mx_model, batch_size, data_extra, label_shape))
@@ -86,10 +108,15 @@ def dumpR(data_set, mx_model, batch_size, name="", data_extra=None, label_shape=
     return path
 
 
-def wrong_pairs(embeddings, issame, nfolds=10):
-    """(list of dict, mean accuracy): the pairs on the wrong side of their fold's threshold.
+def wrong_pairs(
+    embeddings: np.ndarray, issame: IsSame, nfolds: int = 10
+) -> tuple[list[WrongPair], float]:
+    """(pairs on the wrong side of their fold's threshold, mean accuracy).
 
-    Each has `pair`, `same`, `distance` (squared) and `threshold`.
+    Parameters
+    ----------
+    embeddings
+        (2P, D), L2-normalised.
     """
     issame = np.asarray(issame, bool)
     dist = pair_distances(embeddings[0::2], embeddings[1::2])
@@ -101,33 +128,24 @@ def wrong_pairs(embeddings, issame, nfolds=10):
         accuracies.append(1 - len(missed) / len(test_set))
         for pair in missed:
             wrong.append(
-                {
-                    "pair": int(pair),
-                    "same": bool(issame[pair]),
-                    "distance": float(dist[pair]),
-                    "threshold": float(threshold),
-                }
+                WrongPair(int(pair), bool(issame[pair]), float(dist[pair]), float(threshold))
             )
     return wrong, float(np.mean(accuracies))
 
 
-def _distance(row):
-    return row["distance"]
-
-
-def _write_table(path, rows):
+def _write_table(path: str, rows: Iterable[WrongPair]) -> str:
     with whole_file(path, "w") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["pair", "first_image", "second_image", "same", "distance", "threshold"])
         for row in rows:
-            first = 2 * row["pair"]
-            figures = f"{row['distance']:.6f}", f"{row['threshold']:.2f}"
-            writer.writerow([row["pair"], first, first + 1, int(row["same"]), *figures])
+            first = 2 * row.pair
+            numbers = f"{row.distance:.6f}", f"{row.threshold:.2f}"
+            writer.writerow([row.pair, first, first + 1, int(row.same), *numbers])
     return path
 
 
-def _write_picture(path, rows, images):
-    """One PNG of pairs side by side, with each one's distance across it."""
+def _write_picture(path: str, rows: Sequence[WrongPair], images: Array) -> str:
+    """Writes one PNG with a tile for each pair, its distance across it; returns the path."""
     if len(rows) > PAIRS_SHOWN:
         log.warning("%s shows the worst %d of %d pairs", path, PAIRS_SHOWN, len(rows))
     shown = rows[:PAIRS_SHOWN]
@@ -138,22 +156,24 @@ def _write_picture(path, rows, images):
     )
     for place, row in enumerate(shown):
         top, left = height * (place // COLUMNS), (width + GAP) * (place % COLUMNS)
-        pair = [_bgr(images, 2 * row["pair"] + side) for side in (0, 1)]
+        pair = [_bgr(images, 2 * row.pair + side) for side in (0, 1)]
         tile = np.ascontiguousarray(np.concatenate(pair, axis=1))
-        _write_text(tile, f"{row['distance']:.3f}", (width // 2 - 32, height // 2 + 7))
+        _write_text(tile, f"{row.distance:.3f}", (width // 2 - 32, height // 2 + 7))
         sheet[top : top + height, left : left + width] = tile
-    footer = f"threshold: {shown[0]['threshold']:.3f}"
+    footer = f"threshold: {shown[0].threshold:.3f}"
     _write_text(sheet, footer, (sheet.shape[1] // 2 - 70, sheet.shape[0] - 5))
     with whole_file(path) as file:
         file.write(cv2.imencode(".png", sheet)[1].tobytes())
     return path
 
 
-def _bgr(images, index):
+def _bgr(images: Array, index: int) -> np.ndarray:
+    """One image, uint8 (H,W,3)."""
     image = images[index]
     image = image if isinstance(image, np.ndarray) else image.asnumpy()
     return image.transpose(1, 2, 0)[..., ::-1].astype(np.uint8)
 
 
-def _write_text(image, text, origin):
+def _write_text(image: np.ndarray, text: str, origin: tuple[int, int]) -> None:
+    """Writes into the image; `origin` is the (x, y) of the text's lower left corner."""
     cv2.putText(image, text, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.6, TEXT_COLOUR, 2)

@@ -1,34 +1,41 @@
-"""What a verification set says as a whole, without folds: ROC, best threshold, TAR at FAR."""
+"""Results over all pairs of a verification set, without folds: ROC, best threshold, TAR at FAR."""
+
+from collections.abc import Iterable
 
 import numpy as np
 
 from src.common.errors import InputError
-from src.eval.roc import ACCURACY_THRESHOLDS, pair_distances
+from src.eval.roc import ACCURACY_THRESHOLDS, IsSame, pair_distances
 
 FALSE_ACCEPT_RATES = (1e-1, 1e-2, 1e-3, 1e-4)
 
 
-def roc_points(embeddings, issame):
-    """The corners of the ROC curve over all pairs: (fpr, tpr, thresholds), each of shape (K,).
+def roc_points(embeddings: np.ndarray, issame: IsSame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The corners of the ROC curve over all pairs: (fpr, tpr, thresholds), each (K,).
 
     Parameters
     ----------
-    embeddings : ndarray of shape (2P, D)
-        L2-normalised.
-    issame : sequence of bool, length P
-        Both kinds.
+    embeddings
+        (2P, D), L2-normalised.
+    issame
+        P booleans, with both values.
 
     Returns
     -------
-    fpr, tpr : ndarray
-        Ascending from (0, 0) to (1, 1); points on a straight line between others are left out.
-    thresholds : ndarray
-        A pair is accepted at point k where its squared distance is at most this; -1 at (0, 0).
+    fpr, tpr
+        Ascending from (0, 0) to (1, 1), without the points on a straight line between others.
+    thresholds
+        At point k, a pair is accepted if its squared distance is at most this; -1 at (0, 0).
+
+    Raises
+    ------
+    InputError
+        All pairs are of one kind, or there are not two embeddings for each.
     """
-    dist, issame = _distances(embeddings, issame)
+    dist, same = _distances(embeddings, issame)
     levels, place = np.unique(dist, return_inverse=True)
-    same_at = np.bincount(place, weights=issame, minlength=len(levels))
-    different_at = np.bincount(place, weights=~issame, minlength=len(levels))
+    same_at = np.bincount(place, weights=same, minlength=len(levels))
+    different_at = np.bincount(place, weights=~same, minlength=len(levels))
     accepted_same = np.concatenate(([0], np.cumsum(same_at)))
     accepted_different = np.concatenate(([0], np.cumsum(different_at)))
     thresholds = np.concatenate(([-1], levels))
@@ -42,55 +49,61 @@ def roc_points(embeddings, issame):
     )
 
 
-def area_under(fpr, tpr):
-    """Area under a ROC curve given by its corners: 1 is perfect, 0.5 a guess."""
+def area_under_curve(fpr: np.ndarray, tpr: np.ndarray) -> float:
+    """Area under a ROC curve given by its corners: 1 for a perfect model, 0.5 for guessing."""
     return float(np.sum(np.diff(fpr) * (tpr[1:] + tpr[:-1])) / 2)
 
 
-def best_threshold(embeddings, issame):
-    """(threshold, accuracy) over all pairs: the lowest of the best of 0 to 4 by 0.01."""
-    dist, issame = _distances(embeddings, issame)
-    right = [np.mean(np.less(dist, threshold) == issame) for threshold in ACCURACY_THRESHOLDS]
+def best_threshold(embeddings: np.ndarray, issame: IsSame) -> tuple[float, float]:
+    """(threshold, accuracy) over all pairs: the lowest of the best from 0 to 4 in steps of 0.01."""
+    dist, same = _distances(embeddings, issame)
+    right = [np.mean(np.less(dist, threshold) == same) for threshold in ACCURACY_THRESHOLDS]
     best = int(np.argmax(right))
     return float(ACCURACY_THRESHOLDS[best]), float(right[best])
 
 
-def accept_rates(embeddings, issame, false_accept_rates=FALSE_ACCEPT_RATES):
+def accept_rates(
+    embeddings: np.ndarray, issame: IsSame, false_accept_rates: Iterable[float] = FALSE_ACCEPT_RATES
+) -> list[dict[str, float]]:
     """True accept rates at given false accept rates, over all pairs.
 
     Parameters
     ----------
-    embeddings : ndarray of shape (2P, D)
-        L2-normalised.
-    issame : sequence of bool, length P
-    false_accept_rates : sequence of float
+    embeddings
+        (2P, D), L2-normalised.
 
     Returns
     -------
-    list of dict
-        `far`, `tar` and `threshold` (pairs below it are accepted): the largest at which not more
-        than that share of the different pairs is accepted. A rate below one in the number of
-        different pairs cannot be measured and is left out.
+    rates
+        Each with `far`, `tar` and `threshold`: the largest threshold (pairs below it are accepted)
+        at which at most that share of the different pairs is accepted. With n different pairs,
+        rates below 1 / n cannot be measured and are left out.
+
+    Raises
+    ------
+    InputError
+        As for `roc_points`.
     """
-    dist, issame = _distances(embeddings, issame)
-    different = np.sort(dist[~issame])
+    dist, same = _distances(embeddings, issame)
+    different = np.sort(dist[~same])
     rates = []
     for far in false_accept_rates:
         allowed = int(far * len(different) + 1e-9)
         if allowed == 0:
             continue
         threshold = float(different[allowed]) if allowed < len(different) else np.inf
-        tar = float(np.mean(dist[issame] < threshold))
+        tar = float(np.mean(dist[same] < threshold))
         rates.append({"far": far, "tar": tar, "threshold": threshold})
     return rates
 
 
-def _distances(embeddings, issame):
-    issame = np.asarray(issame, bool)
-    if len(embeddings) != 2 * len(issame) or issame.all() or not issame.any():
+def _distances(embeddings: np.ndarray, issame: IsSame) -> tuple[np.ndarray, np.ndarray]:
+    """(squared distances (P,), whether the pairs are the same, bool (P,))."""
+    same = np.asarray(issame, bool)
+    if len(embeddings) != 2 * len(same) or same.all() or not same.any():
         raise InputError(
-            f"a curve needs same and different pairs and two embeddings a pair, got "
-            f"{np.count_nonzero(issame)} same, {np.count_nonzero(~issame)} different pairs and "
+            "a ROC curve needs both same and different pairs, and two embeddings per pair; got "
+            f"{np.count_nonzero(same)} same pairs, {np.count_nonzero(~same)} different pairs and "
             f"{len(embeddings)} embeddings"
         )
-    return pair_distances(embeddings[0::2], embeddings[1::2]), issame
+    return pair_distances(embeddings[0::2], embeddings[1::2]), same

@@ -1,4 +1,6 @@
-"""The threshold at which a false accept rate is reached, to the digit of 2018."""
+"""The threshold at which a false accept rate is reached, exactly as in 2018."""
+
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -7,19 +9,24 @@ from src.common.errors import InputError
 _INSERTION_SORT_SPAN = 15  # NumPy's SMALL_QUICKSORT
 
 
-def threshold_at_far(thresholds, far, far_target):
+def threshold_at_far(thresholds: np.ndarray, far: np.ndarray, far_target: float) -> float:
     """The threshold where a curve of false accept rates reaches `far_target`; 0 if it never does.
 
-    2018: SciPy 1.2's `interp1d(far, thresholds, kind='slinear')`, which later versions refuse
-    because a rate repeats over many thresholds. It goes straight from the last threshold before
-    the target to the first one behind it, in the order of NumPy's `argsort`. That order is not
-    stable, so that "last" and "first" are some thresholds of two plateaus; it is followed here
-    because the figures of 2018 hang on it.
+    2018: SciPy 1.2's `interp1d(far, thresholds, kind='slinear')`, which later versions reject
+    because many thresholds have the same rate. It interpolates linearly between the last threshold
+    before the target and the first one after it, in the order of NumPy's `argsort`. That order is
+    not stable, so "last" and "first" are arbitrary thresholds of two plateaus; it is reproduced
+    here because 2018's results depend on it.
 
     Parameters
     ----------
-    thresholds, far : ndarray of shape (T,)
-    far_target : float
+    thresholds, far
+        (T,)
+
+    Raises
+    ------
+    InputError
+        The smallest threshold already accepts too many pairs.
     """
     if np.max(far) < far_target:
         return 0.0
@@ -27,7 +34,7 @@ def threshold_at_far(thresholds, far, far_target):
     if below == 0:
         raise InputError(
             f"the smallest threshold already accepts {np.min(far)} of the different pairs, more "
-            f"than {far_target}; begin the thresholds at 0"
+            f"than {far_target}; start the thresholds at 0"
         )
     right = min(below, len(far) - 1)
     lower, upper = _introsort_at(np.asarray(far).tolist(), (right - 1, right))
@@ -41,11 +48,11 @@ def threshold_at_far(thresholds, far, far_target):
     )
 
 
-def _introsort_at(values, positions):
-    """Which indices NumPy's default `argsort` (as of 1.14) puts at some positions.
+def _introsort_at(values: Sequence[float], positions: Collection[int]) -> list[int]:
+    """The indices that NumPy's default `argsort` (as of 1.14) puts at the given positions.
 
-    Newer NumPy sorts by other instructions on other processors, which leaves equal values in
-    another order. Only the parts of the array that hold a wanted position are sorted.
+    Newer NumPy uses other instructions on other processors, which leaves equal values in another
+    order. Only the parts of the array that contain one of the positions are sorted.
     """
     order = list(range(len(values)))
     parts = [(0, len(values) - 1)]
@@ -62,8 +69,8 @@ def _introsort_at(values, positions):
     return [order[position] for position in positions]
 
 
-def _partition(values, order, first, last):
-    """One step of quicksort (Hoare, median of three) on order[first..last]; the pivot's place."""
+def _partition(values: Sequence[float], order: list[int], first: int, last: int) -> int:
+    """One quicksort step (Hoare, median of three) on order[first..last]; the pivot's position."""
     middle = first + (last - first) // 2
     for left, right in ((first, middle), (middle, last), (first, middle)):
         if values[order[right]] < values[order[left]]:

@@ -1,37 +1,51 @@
-"""The figures of one model on one verification set, for the screen and for files."""
+"""The results of one model on one verification set, for the screen and for files."""
 
 import time
-from types import SimpleNamespace
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.preprocessing import normalize
 
-from src.eval.curves import accept_rates, area_under, best_threshold, roc_points
-from src.eval.pairs import embed_pairs, flip_sum
+from src.common.mxnet_backend import mx
+from src.eval.curves import accept_rates, area_under_curve, best_threshold, roc_points
+from src.eval.pairs import Array, VerificationSet, embed_pairs, flip_sum
 from src.eval.roc import (
     ACCURACY_THRESHOLDS,
     VALIDATION_FAR,
     VALIDATION_THRESHOLDS,
+    IsSame,
     calculate_roc,
     calculate_val,
 )
 
 
-def measure(data_set, mx_model, batch_size, nfolds=10, data_extra=None, label_shape=None):
-    """What `verification.test` returns, by name, and the seconds that the embeddings took.
+class Measurement(NamedTuple):
+    """What a model gives on a set; each accuracy is (mean, standard deviation) over the folds.
 
-    Parameters
-    ----------
-    data_set : ([images, mirrored], issame)
-    mx_model, batch_size, data_extra, label_shape
-        As for `src.eval.pairs.embed_pairs`.
-    nfolds : int
+    `accuracy` compares the embeddings of the images, `accuracy_flip` those of image and mirrored
+    image added. `xnorm` is the mean norm of the embeddings, which `embeddings_list` contains as
+    `embed_pairs` returns them. `seconds` is the time that the embeddings took.
+    """
 
-    Returns
-    -------
-    SimpleNamespace
-        `accuracy` and `accuracy_flip`, each (mean, standard deviation) over the folds; `xnorm`,
-        `embeddings_list`, `seconds`.
+    accuracy: tuple[float, float]
+    accuracy_flip: tuple[float, float]
+    xnorm: float
+    embeddings_list: list[np.ndarray]
+    seconds: float
+
+
+def measure(
+    data_set: VerificationSet,
+    mx_model: mx.mod.Module,
+    batch_size: int,
+    nfolds: int = 10,
+    data_extra: Array | None = None,
+    label_shape: tuple[int, ...] | None = None,
+) -> Measurement:
+    """The accuracy of a model on a verification set.
+
+    The parameters are those of `src.checkpoints.embedding.embed`.
     """
     print("testing verification..")
     start = time.monotonic()
@@ -41,7 +55,7 @@ def measure(data_set, mx_model, batch_size, nfolds=10, data_extra=None, label_sh
     embeddings = flip_sum(embeddings_list)
     print(embeddings.shape)
     print("infer time", seconds)
-    return SimpleNamespace(
+    return Measurement(
         accuracy=_fold_accuracy(normalize(embeddings_list[0]), data_set[1], nfolds),
         accuracy_flip=_fold_accuracy(embeddings, data_set[1], nfolds),
         xnorm=float(np.mean(norms)),
@@ -50,7 +64,7 @@ def measure(data_set, mx_model, batch_size, nfolds=10, data_extra=None, label_sh
     )
 
 
-def _fold_accuracy(embeddings, issame, nfolds):
+def _fold_accuracy(embeddings: np.ndarray, issame: IsSame, nfolds: int) -> tuple[float, float]:
     """(mean, standard deviation) of the folds' accuracies."""
     _, _, accuracy = calculate_roc(
         ACCURACY_THRESHOLDS, embeddings[0::2], embeddings[1::2], issame, nrof_folds=nfolds
@@ -58,16 +72,8 @@ def _fold_accuracy(embeddings, issame, nfolds):
     return np.mean(accuracy), np.std(accuracy)
 
 
-def summarize(result, issame, nfolds):
-    """The figures of one model on one set, for the table and for `--output`: a dict.
-
-    Parameters
-    ----------
-    result : SimpleNamespace
-        What `measure` gave.
-    issame : sequence of bool
-    nfolds : int
-    """
+def summarize(result: Measurement, issame: IsSame, nfolds: int) -> dict[str, Any]:
+    """The results of one model on one set, for the screen and for `--output`."""
     embeddings = flip_sum(result.embeddings_list)
     threshold, accuracy = best_threshold(embeddings, issame)
     val, val_std, far = calculate_val(
@@ -92,26 +98,26 @@ def summarize(result, issame, nfolds):
             "fpr": fpr.tolist(),
             "tpr": tpr.tolist(),
             "thresholds": thresholds.tolist(),
-            "auc": area_under(fpr, tpr),
+            "auc": area_under_curve(fpr, tpr),
         },
     }
 
 
-def print_figures(name, figures):
-    """The lines of one model on one set: those of 2018, then the thresholds."""
-    print(f"[{name}]XNorm: {figures['xnorm']:f}")
+def print_results(name: str, results: Mapping[str, Any]) -> None:
+    """Prints what `summarize` returns: the lines of 2018, then the thresholds."""
+    print(f"[{name}]XNorm: {results['xnorm']:f}")
     for label, key in (("Accuracy", "accuracy"), ("Accuracy-Flip", "accuracy_flip")):
-        print(f"[{name}]{label}: {figures[key]:1.5f}+-{figures[f'{key}_std']:1.5f}")
-    threshold = figures["best_threshold"]
+        print(f"[{name}]{label}: {results[key]:1.5f}+-{results[f'{key}_std']:1.5f}")
+    threshold = results["best_threshold"]
     print(
         f"[{name}]Best threshold: {threshold:.2f} (squared distance; cosine "
-        f"{1 - threshold / 2:.3f}), accuracy {figures['best_threshold_accuracy']:.5f}"
+        f"{1 - threshold / 2:.3f}), accuracy {results['best_threshold_accuracy']:.5f}"
     )
-    rate = figures["validation_rate"]
+    rate = results["validation_rate"]
     print(
         f"[{name}]Validation rate: {rate['val']:.5f}+-{rate['val_std']:.5f} @ FAR={rate['far']:.5f}"
     )
-    for row in figures["tar_at_far"]:
+    for row in results["tar_at_far"]:
         print(
             f"[{name}]TAR@FAR={row['far']:g}: {row['tar']:.5f} (threshold {row['threshold']:.3f})"
         )

@@ -1,22 +1,23 @@
-"""One self-contained HTML page of a run: faces, counts, curves, ROC, final table, commands.
+"""Writes one self-contained HTML page about a run: faces, counts, curves, ROC, results, commands.
 
     python -m src.eval.report --work work --photos photos --output work/report.html
 
-Reads what the recipes leave in the working folder; a part whose files are not there is left out.
+Reads the files that the recipes leave in the working folder; sections without files are left out.
 """
 
 import argparse
 import html
 import json
 import os
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from src.common.arguments import resolve_arguments
+from src.common.arguments import make_parser, resolve_arguments
 from src.common.errors import InputError, run_command
-from src.common.face_records import open_face_records
 from src.common.output_files import whole_file
 from src.eval.report_pictures import contact_sheet, image_tag, roc_chart, training_chart
 from src.eval.training_log import read_training_log
+from src.formats.face_records import open_face_records
 
 STYLE = """
 :root { color-scheme: light; --ink: #1d2433; --soft: #5b6475; --line: #d9dee7; --tint: #f5f7fa; }
@@ -46,26 +47,26 @@ class Section(NamedTuple):
 # ------------------------------------------------------------------------------ counts
 
 
-def count_lines(path):
-    """Lines of a text file that are not empty."""
+def count_lines(path: str) -> int:
+    """Number of lines of a text file that are not empty."""
     with open(path, encoding="utf-8") as lines:
         return sum(1 for line in lines if line.strip())
 
 
-def count_files(folder):
-    """Files in a folder and all below it."""
+def count_files(folder: str) -> int:
+    """Number of files in a folder and its subfolders."""
     return sum(len(files) for _, _, files in os.walk(folder))
 
 
-def count_records(data_dir):
-    """(images, identities) of a record set."""
+def count_records(data_dir: str) -> tuple[int, int]:
+    """(number of images, number of identities) of a record set."""
     reader, layout = open_face_records(data_dir)
     reader.close()
     return len(layout.image_ids), len(layout.identity_ranges)
 
 
-def step_counts(work, photos):
-    """What came in and out of each step, as rows (step, count, what)."""
+def step_counts(work: str, photos: str) -> list[tuple[str, int, str]]:
+    """Rows (step, count, what is counted) for the input and output of each step."""
     rows = []
     if photos and os.path.isdir(photos):
         rows.append(("photos", count_files(photos), "files in the photo folder"))
@@ -84,10 +85,10 @@ def step_counts(work, photos):
         lists = [os.path.join(work, part, "train.lst") for part in parts]
         trained = sum(count_lines(path) for path in lists if os.path.exists(path))
         if trained:
-            rows.append(("hold out", listed - trained, "faces of people kept for verification"))
+            rows.append(("hold out", listed - trained, "faces of people held out for verification"))
     if os.path.exists(os.path.join(work, "heldout.txt")):
         pairs = count_lines(os.path.join(work, "heldout.txt"))
-        rows.append(("hold out", pairs, "verification pairs of them"))
+        rows.append(("hold out", pairs, "verification pairs of these people"))
     for name, step in [*((part, "pack") for part in parts), ("merged", "merge")]:
         if os.path.exists(os.path.join(work, name, "train.rec")):
             images, people = count_records(os.path.join(work, name))
@@ -95,20 +96,20 @@ def step_counts(work, photos):
     return rows
 
 
-def skipped_photos(work):
-    """What the steps left out, as rows (step, file, reason)."""
+def skipped_photos(work: str) -> list[tuple[str, str, str]]:
+    """Rows (step, file, reason) of the photos that the steps skipped."""
     rows = []
     for old, _, state in _table_rows(os.path.join(work, "photos_jpg", "names.tsv")):
         if state.startswith("skipped"):
-            # The reason names the photo once more, with its folders.
+            # The reason repeats the photo's name, with its folders.
             rows.append(("rename", old, state.rpartition(f"{old}: ")[2]))
     for path, reason in _table_rows(os.path.join(work, "aligned", "lst.skipped")):
         rows.append(("align", os.path.join(*path.split(os.sep)[-2:]), reason))
     return rows
 
 
-def _table_rows(path):
-    """Rows of a table with tabs between its fields; none if there is no such file."""
+def _table_rows(path: str) -> list[list[str]]:
+    """Rows of a tab-separated file; empty if there is no such file."""
     if not os.path.exists(path):
         return []
     with open(path, encoding="utf-8", errors="replace") as lines:
@@ -118,10 +119,10 @@ def _table_rows(path):
 # ------------------------------------------------------------------------------ sections
 
 
-def table(header, rows):
-    """HTML table; numbers are set to the right."""
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """HTML table with numbers aligned to the right."""
 
-    def cell(value, tag):
+    def cell(value: object, tag: str) -> str:
         if isinstance(value, float):
             value = f"{value:.5f}"
         is_number = isinstance(value, int) or str(value).replace(".", "").isdigit()
@@ -133,43 +134,43 @@ def table(header, rows):
     return "<table>" + "\n".join(lines) + "</table>"
 
 
-def sheet_section(work):
-    """The `Section` of the contact sheet; None without a list."""
+def sheet_section(work: str) -> Section | None:
+    """The contact sheet; None without a list."""
     list_path = os.path.join(work, "all.lst")
     if not os.path.exists(list_path):
         return None
-    tag = image_tag(contact_sheet(list_path), "aligned faces, a row a person")
-    return Section("Aligned faces, a row a person", tag)
+    tag = image_tag(contact_sheet(list_path), "aligned faces, one row per person")
+    return Section("Aligned faces, one row per person", tag)
 
 
-def counts_section(work, photos):
-    """The `Section` of what each step took in and gave out, and what was left out."""
+def counts_section(work: str, photos: str) -> Section:
+    """The input and output counts of each step, and the skipped photos."""
     body = table(("step", "count", ""), step_counts(work, photos))
     skipped = skipped_photos(work)
     if skipped:
-        body += f"<p>Left out, {len(skipped)} in all:</p>" + table(
+        body += f"<p>Skipped photos ({len(skipped)}):</p>" + table(
             ("step", "file", "reason"), skipped[:50]
         )
         if len(skipped) > 50:
             tables = "photos_jpg/names.tsv and aligned/lst.skipped"
             body += f"<p class=note>and {len(skipped) - 50} more, in {tables}</p>"
-    return Section("What each step took in and gave out", body)
+    return Section("Input and output of each step", body)
 
 
-def training_section(work):
-    """The `Section` of the training curves, one a run; None without logs."""
+def training_section(work: str) -> Section | None:
+    """The training curves, one chart per run; None without logs."""
     models = os.path.join(work, "models")
     charts = []
     for name in sorted(os.listdir(models)) if os.path.isdir(models) else []:
         path = os.path.join(models, name, "train.log")
-        if os.path.exists(path):
-            charts.append(training_chart(read_training_log(path), name))
-    charts = [chart for chart in charts if chart]
+        chart = training_chart(read_training_log(path), name) if os.path.exists(path) else None
+        if chart:
+            charts.append(chart)
     return Section("Training", f'<div class="charts">{"".join(charts)}</div>') if charts else None
 
 
-def verification_section(results, work):
-    """The `Section` of what `verification --output` wrote: table and ROC."""
+def verification_section(results: Mapping[str, Any], work: str) -> Section:
+    """Table and ROC chart of the results that `verification --output` wrote."""
     model = results["model"]
     if os.path.isabs(model):
         inside = os.path.relpath(model, work)
@@ -190,27 +191,33 @@ def verification_section(results, work):
     return Section("Verification", body + f'<div class="charts">{roc_chart(targets)}</div>')
 
 
-def commands_section(work):
-    """The `Section` of the commands that the recipes ran; None without their list."""
+def commands_section(work: str) -> Section | None:
+    """The commands that the recipes ran; None without their list."""
     path = os.path.join(work, "commands.txt")
     if not os.path.exists(path):
         return None
     with open(path, encoding="utf-8") as lines:
-        commands = dict.fromkeys(lines)  # a run that goes on repeats those before
+        commands = dict.fromkeys(lines)  # a resumed run lists earlier commands again
     return Section("Every command that was run", f"<pre>{html.escape(''.join(commands))}</pre>")
 
 
-def write_report(work, photos, output, title, warning):
-    """Writes the page; returns the titles of its sections."""
+def write_report(work: str, photos: str, output: str, title: str, warning: str) -> list[str]:
+    """Writes the page; returns the titles of its sections.
+
+    Raises
+    ------
+    InputError
+        There is no folder `work`.
+    """
     if not os.path.isdir(work):
-        raise InputError(f"{work}: no such folder; --work is the folder that the recipes wrote")
-    sections = [sheet_section(work), counts_section(work, photos), training_section(work)]
+        raise InputError(f"--work {work}: no such folder; give the folder that the recipes wrote")
+    found = [sheet_section(work), counts_section(work, photos), training_section(work)]
     results_path = os.path.join(work, "results.json")
     if os.path.exists(results_path):
         with open(results_path, encoding="utf-8") as file:
-            sections.append(verification_section(json.load(file), work))
-    sections.append(commands_section(work))
-    sections = [section for section in sections if section]
+            found.append(verification_section(json.load(file), work))
+    found.append(commands_section(work))
+    sections = [section for section in found if section]
     banner = f'<p class="warning">{html.escape(warning)}</p>' if warning else ""
     parts = [f"<h2>{html.escape(title)}</h2>\n{body}" for title, body in sections]
     with whole_file(output, "w") as file:
@@ -223,21 +230,21 @@ def write_report(work, photos, output, title, warning):
     return [section.title for section in sections]
 
 
-def parse_args(argv=None):
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("--work", required=True, help="folder that the recipes wrote")
-    parser.add_argument("--photos", default="", help="folder that the photos came from")
+    parser.add_argument("--photos", default="", help="folder of the original photos, to be counted")
     parser.add_argument("--output", required=True, help="the .html file to write")
-    parser.add_argument("--title", default="From photographs to a verified model")
-    parser.add_argument("--warning", default="", help="a sentence to stand in a box at the top")
+    parser.add_argument(
+        "--title", default="From photographs to a verified model", help="title of the page"
+    )
+    parser.add_argument("--warning", default="", help="sentence shown in a box at the top")
     return parser.parse_args(argv)
 
 
-def main(args=None):
-    """The command."""
+def main(args: Sequence[str] | argparse.Namespace | None = None) -> None:
+    """Runs the command."""
     args = resolve_arguments(parse_args, args)
     write_report(args.work, args.photos, args.output, args.title, args.warning)
     print(f"report: {args.output}")

@@ -3,27 +3,31 @@
 import base64
 import html
 import io
+from collections.abc import Mapping
+from typing import Any
 
 import cv2
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from src.common.errors import InputError
-from src.common.face_preprocess import parse_lst_line
 from src.common.photos import read_photo
+from src.eval.training_log import TrainingLog
+from src.formats.lists import parse_lst_line
 
-SHEET_PEOPLE, SHEET_PHOTOS, SHEET_FACE = 12, 8, 84
+SHEET_PEOPLE, SHEET_PHOTOS, SHEET_FACE = 12, 8, 84  # rows, columns, pixels of a face's side
 
 
-def contact_sheet(list_path):
-    """Faces of a list, a row a person: uint8 (H, W, 3) RGB; a face that cannot be read is blank."""
-    people = {}
+def contact_sheet(list_path: str) -> np.ndarray:
+    """Faces of a list, one row per person, uint8 (H, W, 3) RGB; unreadable faces are blank."""
+    people: dict[int, list[str]] = {}
     with open(list_path, encoding="utf-8", errors="surrogateescape") as lines:
         for line in filter(str.strip, lines):
             path, label, *_ = parse_lst_line(line)
             people.setdefault(label, []).append(path)
     labels = list(people)
-    # Spread over the whole set rather than the first letters of the alphabet.
+    # Spread over the complete set, not only the start of the alphabet.
     chosen = labels[:: max(1, len(labels) // SHEET_PEOPLE)][:SHEET_PEOPLE]
     side = SHEET_FACE
     sheet = np.full((side * len(chosen), side * SHEET_PHOTOS, 3), 255, np.uint8)
@@ -41,15 +45,15 @@ def contact_sheet(list_path):
     return sheet
 
 
-def image_tag(image, description):
-    """HTML of an RGB image, embedded as JPEG."""
+def image_tag(image: np.ndarray, description: str) -> str:
+    """HTML of an image, uint8 (H, W, 3) RGB, embedded as JPEG."""
     _, encoded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
-    data = base64.b64encode(encoded).decode("ascii")
+    data = base64.b64encode(encoded.tobytes()).decode("ascii")
     return f'<img alt="{html.escape(description)}" src="data:image/jpeg;base64,{data}">'
 
 
-def new_chart(title, x_label, y_label):
-    """(figure, axes) in the report's style, without pyplot's global state."""
+def new_chart(title: str, x_label: str, y_label: str) -> tuple[Figure, Axes]:
+    """An empty chart in the report's style, without pyplot's global state."""
     figure = Figure(figsize=(5.4, 3.6), layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(title, fontsize=11)
@@ -60,7 +64,7 @@ def new_chart(title, x_label, y_label):
     return figure, axes
 
 
-def chart_tag(figure):
+def chart_tag(figure: Figure) -> str:
     """HTML of a figure, as inline SVG."""
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None})
@@ -68,33 +72,35 @@ def chart_tag(figure):
     return "<div>" + svg[svg.index("<svg") :] + "</div>"
 
 
-def training_chart(log, title):
-    """Chart of a `TrainingLog`: loss on the left scale, accuracies on the right; None if empty."""
+def training_chart(log: TrainingLog, title: str) -> str | None:
+    """HTML of a chart with losses on the left axis and accuracies on the right; None if empty."""
     if not log.metrics:
         return None
     figure, axes = new_chart(title, "batches", "loss")
-    share = axes.twinx()
-    share.set_ylim(-0.02, 1.02)
-    share.set_ylabel("accuracy")
-    share.spines[["top"]].set_visible(False)
+    accuracy_axes = axes.twinx()
+    accuracy_axes.set_ylim(-0.02, 1.02)
+    accuracy_axes.set_ylabel("accuracy")
+    accuracy_axes.spines[["top"]].set_visible(False)
     lines = []
     for name, (batches, values) in log.metrics.items():
         if name == "acc":
-            style = {"color": "#2b6cb0", "label": "training accuracy"}
-            lines += share.plot(batches, values, ".-", **style)
+            label = "training accuracy"
+            lines += accuracy_axes.plot(batches, values, ".-", color="#2b6cb0", label=label)
         else:
             lines += axes.plot(batches, values, ".-", color="#c05621", label=name)
     for target, (batches, values) in log.verification.items():
-        lines += share.plot(batches, values, "o--", color="#2f855a", markersize=4, label=target)
+        lines += accuracy_axes.plot(
+            batches, values, "o--", color="#2f855a", markersize=4, label=target
+        )
     axes.legend(handles=lines, loc="center right", fontsize=8)
     return chart_tag(figure)
 
 
-def roc_chart(targets):
-    """Chart of the ROC of each target of `results.json`."""
+def roc_chart(targets: Mapping[str, Any]) -> str:
+    """HTML of a chart with the ROC curve of each target of `results.json`."""
     figure, axes = new_chart("ROC", "false accept rate", "true accept rate")
     for name, result in targets.items():
-        # A rate of 0 has no place on a logarithmic scale.
+        # A logarithmic scale cannot show a rate of 0.
         fpr, tpr = np.array(result["roc"]["fpr"]), np.array(result["roc"]["tpr"])
         axes.plot(np.maximum(fpr, 1e-4), tpr, label=f"{name} (AUC {result['roc']['auc']:.4f})")
     axes.set_xscale("log")

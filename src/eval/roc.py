@@ -1,9 +1,11 @@
-"""Accuracy, ROC and validation rate of pairs over folds, in the numbers of 2018.
+"""Accuracy, ROC and validation rate of pairs over folds, with the same results as in 2018.
 
-A pair is told by the squared Euclidean distance of its two L2-normalised embeddings, 0 to 4: it is
-called the same person where that is below a threshold. The threshold is chosen on nine folds and
-measured on the tenth, in turn (Huang et al., Labeled Faces in the Wild, 2007).
+A pair is accepted as the same person if the squared Euclidean distance of its two L2-normalised
+embeddings, 0 to 4, is below a threshold. The threshold is chosen on nine folds and measured on the
+tenth, in turn (Huang et al., Labeled Faces in the Wild, 2007).
 """
+
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from sklearn.decomposition import PCA
@@ -17,34 +19,42 @@ ACCURACY_THRESHOLDS = np.arange(0, 4, 0.01)
 VALIDATION_THRESHOLDS = np.arange(0, 4, 0.001)
 VALIDATION_FAR = 1e-3
 
+IsSame = Sequence[bool] | np.ndarray
+"""P booleans: whether each pair shows the same person."""
+
 
 class LFold:
-    """Divides pairs into folds; with one fold, all pairs are trained and tested on."""
+    """Divides pairs into folds; a single fold is used for both training and testing."""
 
-    def __init__(self, n_splits=2, shuffle=False):
+    def __init__(self, n_splits: int = 2, shuffle: bool = False) -> None:
         self.n_splits = n_splits
         if n_splits > 1:
             self.k_fold = KFold(n_splits=n_splits, shuffle=shuffle)
 
-    def split(self, indices):
-        """Pairs (training indices, test indices), one a fold."""
+    def split(self, indices: np.ndarray) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+        """(training indices, test indices) of each fold.
+
+        Raises
+        ------
+        InputError
+            There are fewer pairs than folds.
+        """
         if self.n_splits <= 1:
             return [(indices, indices)]
         if len(indices) < self.n_splits:
             raise InputError(
-                f"{len(indices)} pairs cannot make {self.n_splits} folds; give fewer with --nfolds"
+                f"{len(indices)} pairs cannot be divided into {self.n_splits} folds; use a smaller "
+                "--nfolds"
             )
         return self.k_fold.split(indices)
 
 
-def check_folds(issame, nrof_folds, name="the set"):
-    """Raises InputError where a fold has only one kind of pair, so that it has no rates.
+def check_folds(issame: IsSame, nrof_folds: int, name: str = "the set") -> None:
+    """InputError if a fold has only one kind of pair, so that its rates are undefined.
 
     Parameters
     ----------
-    issame : sequence of bool, length P
-    nrof_folds : int
-    name : str
+    name
         Of the set, for the message.
     """
     issame = np.asarray(issame, bool)
@@ -54,40 +64,51 @@ def check_folds(issame, nrof_folds, name="the set"):
         if same in (0, len(test_set)):
             kind = "different" if same == 0 else "same"
             raise InputError(
-                f"{name}: fold {number} of {nrof_folds} holds {kind} pairs only, and a validation "
-                "rate needs both kinds in each; pack the set with src.data.lfw2pack, which spreads "
-                "them over the folds, or give fewer folds with --nfolds (1 for a single one)"
+                f"{name}: fold {number} of {nrof_folds} has only {kind} pairs, but a validation "
+                "rate needs both kinds in each fold; repack the set with src.data.lfw2pack, which "
+                "spreads them over the folds, or use a smaller --nfolds (1 for a single fold)"
             )
 
 
-def pair_distances(embeddings1, embeddings2):
-    """Squared Euclidean distances (P,) of rows of two arrays (P,D)."""
+def pair_distances(embeddings1: np.ndarray, embeddings2: np.ndarray) -> np.ndarray:
+    """Squared Euclidean distances (P,) of the rows of two arrays (P,D)."""
     if embeddings1.shape != embeddings2.shape:
         raise InputError(
-            f"pairs need as many embeddings on both sides, got {embeddings1.shape} and "
-            f"{embeddings2.shape}"
+            "the two sides of the pairs need embeddings of the same shape, got "
+            f"{embeddings1.shape} and {embeddings2.shape}"
         )
     return np.sum(np.square(np.subtract(embeddings1, embeddings2)), 1)
 
 
-def calculate_roc(thresholds, embeddings1, embeddings2, actual_issame, nrof_folds=10, pca=0):
+def calculate_roc(
+    thresholds: np.ndarray,
+    embeddings1: np.ndarray,
+    embeddings2: np.ndarray,
+    actual_issame: IsSame,
+    nrof_folds: int = 10,
+    pca: int = 0,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rates over the thresholds, averaged over folds, and each fold's accuracy.
 
     Parameters
     ----------
-    thresholds : ndarray of shape (T,)
-    embeddings1, embeddings2 : ndarray of shape (P, D)
-    actual_issame : ndarray of bool, shape (P,)
-    nrof_folds : int
-    pca : int
-        Above 0, the embeddings are first projected on so many principal components of the training
-        folds, and normalised again.
+    thresholds
+        (T,)
+    embeddings1, embeddings2
+        (P, D)
+    actual_issame
+        P booleans.
+    pca
+        Above 0: the embeddings are first projected onto that many principal components of the
+        training folds, and normalised again.
 
     Returns
     -------
-    tpr, fpr : ndarray of shape (T,)
-    accuracy : ndarray of shape (nrof_folds,)
-        At the threshold that is best, and lowest among the best, on the other folds.
+    tpr, fpr
+        (T,)
+    accuracy
+        (nrof_folds,), each at the threshold that is best on the other folds; the lowest if several
+        are.
     """
     thresholds, actual_issame = np.asarray(thresholds), np.asarray(actual_issame, bool)
     dist = pair_distances(embeddings1, embeddings2)
@@ -110,10 +131,19 @@ def calculate_roc(thresholds, embeddings1, embeddings2, actual_issame, nrof_fold
     return np.mean(tprs, 0), np.mean(fprs, 0), np.array(accuracy)
 
 
-def calculate_accuracy(threshold, dist, actual_issame):
+def calculate_accuracy(
+    threshold: float, dist: np.ndarray, actual_issame: IsSame
+) -> tuple[float, float, float]:
     """(true positive rate, false positive rate, accuracy) at one threshold.
 
-    A rate of nothing is 0.
+    The rate of a kind without pairs is 0.
+
+    Parameters
+    ----------
+    dist
+        Squared distances (P,).
+    actual_issame
+        P booleans.
     """
     tpr, fpr, accuracy = threshold_rates(
         np.array([threshold]), np.asarray(dist), np.asarray(actual_issame, bool)
@@ -121,24 +151,32 @@ def calculate_accuracy(threshold, dist, actual_issame):
     return float(tpr[0]), float(fpr[0]), float(accuracy[0])
 
 
-def calculate_val(thresholds, embeddings1, embeddings2, actual_issame, far_target, nrof_folds=10):
+def calculate_val(
+    thresholds: np.ndarray,
+    embeddings1: np.ndarray,
+    embeddings2: np.ndarray,
+    actual_issame: IsSame,
+    far_target: float,
+    nrof_folds: int = 10,
+) -> tuple[float, float, float]:
     """Validation rate at a false accept rate: (mean over folds, standard deviation, mean FAR).
 
-    The threshold for a fold is where the FAR of the other folds reaches `far_target`, and 0 where
-    it never does.
+    A fold's threshold is where the FAR of the other folds reaches `far_target`, or 0 if it never
+    does.
 
     Parameters
     ----------
-    thresholds : ndarray of shape (T,)
-    embeddings1, embeddings2 : ndarray of shape (P, D)
-    actual_issame : ndarray of bool, shape (P,)
-    far_target : float
-    nrof_folds : int
+    thresholds
+        (T,)
+    embeddings1, embeddings2
+        (P, D)
+    actual_issame
+        P booleans.
 
     Raises
     ------
     InputError
-        A fold holds only one kind of pair.
+        A fold has only one kind of pair.
     """
     thresholds, actual_issame = np.asarray(thresholds), np.asarray(actual_issame, bool)
     dist = pair_distances(embeddings1, embeddings2)
@@ -146,15 +184,26 @@ def calculate_val(thresholds, embeddings1, embeddings2, actual_issame, far_targe
     check_folds(actual_issame[:pairs], nrof_folds)
     rates = []
     for train_set, test_set in LFold(n_splits=nrof_folds, shuffle=False).split(np.arange(pairs)):
-        far_train = _far_curve(thresholds, dist[train_set], actual_issame[train_set])
+        _, far_train, _ = threshold_rates(thresholds, dist[train_set], actual_issame[train_set])
         threshold = threshold_at_far(thresholds, far_train, far_target)
         rates.append(calculate_val_far(threshold, dist[test_set], actual_issame[test_set]))
     val, far = np.array(rates).T
     return np.mean(val), np.std(val), np.mean(far)
 
 
-def calculate_val_far(threshold, dist, actual_issame):
-    """(share of the same pairs, share of the different pairs) that are below the threshold.
+def calculate_val_far(
+    threshold: float, dist: np.ndarray, actual_issame: IsSame
+) -> tuple[float, float]:
+    """(validation rate, false accept rate): shares of same and different pairs that are accepted.
+
+    Parameters
+    ----------
+    threshold
+        Pairs with a smaller distance are accepted.
+    dist
+        Squared distances (P,).
+    actual_issame
+        P booleans.
 
     Raises
     ------
@@ -166,7 +215,7 @@ def calculate_val_far(threshold, dist, actual_issame):
     same, different = np.count_nonzero(actual_issame), np.count_nonzero(~actual_issame)
     if not same or not different:
         raise InputError(
-            f"a rate needs pairs of both kinds, got {same} same and {different} different ones"
+            f"the rates need pairs of both kinds, got {same} same and {different} different pairs"
         )
     return (
         np.count_nonzero(accepted & actual_issame) / same,
@@ -174,17 +223,22 @@ def calculate_val_far(threshold, dist, actual_issame):
     )
 
 
-def evaluate(embeddings, actual_issame, nrof_folds=10, pca=0):
-    """All figures of a verification set: tpr, fpr, accuracy, val, val_std, far.
+def evaluate(
+    embeddings: np.ndarray, actual_issame: IsSame, nrof_folds: int = 10, pca: int = 0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, float, float, float]:
+    """All results of a verification set: tpr, fpr, accuracy, val, val_std, far.
+
+    The first three are those of `calculate_roc`, at thresholds from 0 to 4 in steps of 0.01. The
+    others are those of `calculate_val`, at a FAR of 1e-3, in steps of 0.001.
 
     Parameters
     ----------
-    embeddings : ndarray of shape (2P, D)
-        L2-normalised; pair i is rows 2i and 2i+1.
-    actual_issame : sequence of bool, length P
-    nrof_folds, pca : int
-        As for `calculate_roc`, whose thresholds are 0 to 4 by 0.01 here; 0.001 for the validation
-        rate, which is taken at a FAR of 1e-3.
+    embeddings
+        (2P, D), L2-normalised; pair i is rows 2i and 2i+1.
+    actual_issame
+        P booleans.
+    pca
+        As for `calculate_roc`.
     """
     actual_issame = np.asarray(actual_issame, bool)
     sides = embeddings[0::2], embeddings[1::2]
@@ -197,8 +251,13 @@ def evaluate(embeddings, actual_issame, nrof_folds=10, pca=0):
     return tpr, fpr, accuracy, val, val_std, far
 
 
-def threshold_rates(thresholds, dist, same):
-    """(tpr, fpr, accuracy), each (T,): how many distances are below is looked up in sorted ones."""
+def threshold_rates(
+    thresholds: np.ndarray, dist: np.ndarray, same: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(tpr, fpr, accuracy), each (T,), from squared distances (P,) and bool (P,).
+
+    Counts the distances below each threshold by searching the sorted distances.
+    """
     true_accepts = np.searchsorted(np.sort(dist[same]), thresholds, side="left")
     false_accepts = np.searchsorted(np.sort(dist[~same]), thresholds, side="left")
     positives = np.count_nonzero(same)
@@ -208,15 +267,13 @@ def threshold_rates(thresholds, dist, same):
     return tpr, fpr, (true_accepts + (negatives - false_accepts)) / len(dist)
 
 
-def _far_curve(thresholds, dist, same):
-    _, fpr, _ = threshold_rates(thresholds, dist, same)
-    return fpr
-
-
-def _projected_distances(embeddings1, embeddings2, train_set, components):
+def _projected_distances(
+    embeddings1: np.ndarray, embeddings2: np.ndarray, train_set: np.ndarray, components: int
+) -> np.ndarray:
+    """Squared distances (P,) on the principal components of the training pairs."""
     train = np.concatenate((embeddings1[train_set], embeddings2[train_set]))
-    # 2018: scikit-learn's choice of then. The randomised components of many rows are drawn from
-    # NumPy's global state: np.random.seed makes them repeatable.
+    # 2018: the solver that scikit-learn chose then. The randomised solver, used for many rows,
+    # draws from NumPy's global state: np.random.seed makes it repeatable.
     few = max(train.shape) <= 500 or components >= 0.8 * min(train.shape)
     model = PCA(n_components=components, svd_solver="full" if few else "randomized").fit(train)
     return pair_distances(

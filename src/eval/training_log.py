@@ -1,6 +1,8 @@
-"""What a training log of 2018's form says: speed, metrics, verification, by batch."""
+"""Reads training logs in 2018's form: speed, metrics and verification, by batch."""
 
+import os
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -8,36 +10,45 @@ import numpy as np
 SPEED_LINE = re.compile(r"Epoch\[(\d+)\] Batch \[(\d+)\]\s+Speed: ([\d.]+) samples/sec(.*)")
 METRIC = re.compile(r"\t(\w+)=([-+]?(?:[\d.]+(?:e[-+]?\d+)?|nan|inf))")
 INTERVAL = 20  # batches between two speed lines
-EPOCH_LINE = re.compile(r"images, (\d+) batches of \d+ an epoch")
+EPOCH_LINE = re.compile(r"images, (\d+) batches of \d+ (?:an|per) epoch")
 VERIFICATION_LINE = re.compile(r"\[([^\]]+)\]\[(\d+)\]Accuracy-Flip: ([\d.]+)\+-([\d.]+)")
+
+Row = tuple[int, float]
+Columns = tuple[np.ndarray, np.ndarray]
+"""Batch numbers (K,) and values (K,), float64."""
 
 
 class TrainingLog(NamedTuple):
-    """`speed` and each entry of `metrics` are (batches (K,), values (K,)); `verification` maps a
-    target to (batches, accuracies)."""
+    """The numbers in a training log.
 
-    speed: tuple
-    metrics: dict
-    verification: dict
+    `speed` is in images/s, `metrics` is by name, and `verification` has the accuracies by target.
+    """
 
-
-def _columns(rows):
-    return tuple(np.array(column, dtype=float) for column in zip(*rows, strict=True))
+    speed: Columns
+    metrics: dict[str, Columns]
+    verification: dict[str, Columns]
 
 
-def read_training_log(path):
+def _columns(rows: Sequence[Row]) -> Columns:
+    batches, values = np.array(rows, dtype=float).reshape(-1, 2).T
+    return batches, values
+
+
+def read_training_log(path: str | os.PathLike[str]) -> TrainingLog:
     """The `TrainingLog` of a file.
 
-    Speed lines count batches within their epoch; here they are counted through. Logs of 2018 do not
-    say how long an epoch is: the last batch that one shows is taken for it, which is right to
-    within one logging interval an epoch.
+    Speed lines count batches within their epoch; here batches are counted through the run. 2018's
+    logs do not give the length of an epoch: the last batch logged in an epoch is used as its
+    length, which is right to within one logging interval per epoch.
 
     Raises
     ------
     FileNotFoundError
         There is no such file.
     """
-    speed, metrics, verification = [], {}, {}
+    speed: list[Row] = []
+    metrics: dict[str, list[Row]] = {}
+    verification: dict[str, list[Row]] = {}
     epoch, before, last, epoch_length = 0, 0, 0, None
     with open(path, encoding="utf-8", errors="replace") as lines:
         for line in lines:
@@ -59,7 +70,7 @@ def read_training_log(path):
             if match:
                 verification.setdefault(match[1], []).append((int(match[2]), float(match[3])))
     return TrainingLog(
-        _columns(speed) if speed else (np.empty(0), np.empty(0)),
+        _columns(speed),
         {name: _columns(rows) for name, rows in metrics.items()},
         {target: _columns(rows) for target, rows in verification.items()},
     )

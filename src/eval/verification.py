@@ -1,14 +1,14 @@
-"""Tells how well a model verifies pairs of faces; as in 2018, library and command.
+"""Measures how well a model verifies pairs of faces; library and command, as in 2018.
 
     python -m src.eval.verification --data-dir faces_emore --model models/y1/model,1 --target lfw
 
-prints for each set its accuracy over folds, with the embedding of an image and with the sum of its
-own and its mirror image's (Accuracy-Flip), the best threshold, and the share of same pairs that is
-accepted at given rates of false accepts. `--mode 1` writes pictures of the wrong pairs, `--mode 2`
-the embeddings.
+prints for each set the accuracy over folds, with the embeddings of the images (Accuracy) and with
+those of image and mirrored image added (Accuracy-Flip), the best threshold, and the true accept
+rates at several false accept rates. `--mode 1` writes pictures of the wrong pairs, `--mode 2` the
+embeddings.
 """
 
-# ruff: noqa: PT028  (`test` and `test_badcase` are names of 2018, no tests)
+# ruff: noqa: PT028  (`test` and `test_badcase` are names of 2018, not tests)
 
 import argparse
 import functools
@@ -16,18 +16,23 @@ import json
 import logging
 import os
 import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from src.common import checkpoints
-from src.common.arguments import resolve_arguments
-from src.common.checkpoint_names import parse_model, split_model
+import numpy as np
+
+from src.checkpoints.binding import bind_embedding
+from src.checkpoints.files import load_checkpoint
+from src.checkpoints.names import parse_model, split_model
+from src.common.arguments import make_parser, resolve_arguments
 from src.common.devices import single_context
 from src.common.errors import InputError, run_command
-from src.common.face_image import load_property
 from src.common.log import configure_logging
+from src.common.mxnet_backend import mx
 from src.common.output_files import whole_file
 from src.eval.badcases import dumpR, test_badcase
-from src.eval.figures import measure, print_figures, summarize
-from src.eval.pairs import load_bin, load_pairs
+from src.eval.figures import measure, print_results, summarize
+from src.eval.pairs import Array, VerificationSet, load_bin, load_pairs
 from src.eval.roc import (
     LFold,
     calculate_accuracy,
@@ -37,6 +42,7 @@ from src.eval.roc import (
     check_folds,
     evaluate,
 )
+from src.formats.property import load_property
 
 __all__ = [
     "LFold",
@@ -57,44 +63,57 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 
-def test(data_set, mx_model, batch_size, nfolds=10, data_extra=None, label_shape=None):
+def test(
+    data_set: VerificationSet,
+    mx_model: mx.mod.Module,
+    batch_size: int,
+    nfolds: int = 10,
+    data_extra: Array | None = None,
+    label_shape: tuple[int, ...] | None = None,
+) -> tuple[float, float, float, float, float, list[np.ndarray]]:
     """Accuracy of a model on a verification set: acc1, std1, acc2, std2, xnorm, embeddings_list.
 
     Parameters
     ----------
-    data_set : ([images, mirrored], issame)
-        From `load_bin` or `load_pairs`.
-    mx_model : mx.mod.Module
-        Bound for `batch_size` images; its first output is the embedding. A training module serves.
-    batch_size, nfolds : int
+    data_set
+        ([images, mirrored], issame) of `load_bin` or `load_pairs`.
+    mx_model
+        Bound for `batch_size` images; its first output is the embedding. A training module works
+        too.
     data_extra, label_shape
-        As for `src.common.embedding.embed`.
+        As for `src.checkpoints.embedding.embed`.
 
     Returns
     -------
-    acc1, std1 : float
-        Mean accuracy over the folds, and its standard deviation, with the images' own embeddings.
-        (2018 gave 0, 0.)
-    acc2, std2 : float
-        With the sums of the embeddings of image and mirror image.
-    xnorm : float
+    acc1, std1
+        Mean and standard deviation of the folds' accuracies, with the embeddings of the images.
+        (2018 returned 0, 0.)
+    acc2, std2
+        With the sums of the embeddings of image and mirrored image.
+    xnorm
         Mean norm of the embeddings.
-    embeddings_list : list of ndarray, each (2P, D)
-        Of the images and of the mirrored; not normalised.
+    embeddings_list
+        Embeddings (2P, D) of the images and of the mirrored images, not normalised.
     """
     result = measure(data_set, mx_model, batch_size, nfolds, data_extra, label_shape)
     return (*result.accuracy, *result.accuracy_flip, result.xnorm, result.embeddings_list)
 
 
-def choose_epochs(model, newest_range):
+def choose_epochs(model: str, newest_range: str) -> tuple[str, list[int]]:
     """(prefix, epochs) of `--model` and `--max`.
 
     Parameters
     ----------
-    model : str
-        prefix,epoch; prefix,1|2|3; or a prefix: all epochs, the newest first.
-    newest_range : str
-        'a,b' takes the a-th to the b-th (not included) of those, where there are more than b.
+    model
+        'prefix,epoch', 'prefix,1|2|3', or 'prefix' for all epochs, the newest first.
+    newest_range
+        'a,b' keeps epochs [a, b) of 'prefix', counted from 0 for the newest, if there are more than
+        b epochs; '' keeps all.
+
+    Raises
+    ------
+    InputError
+        There is no such checkpoint, or `newest_range` is not such a pair of integers.
     """
     prefix, epochs = parse_model(model)
     if split_model(model)[1] is not None:
@@ -102,52 +121,75 @@ def choose_epochs(model, newest_range):
     if newest_range:
         bounds = newest_range.split(",")
         if len(bounds) != 2 or not all(bound.strip().isdigit() for bound in bounds):
-            raise InputError(f"--max {newest_range}: expected two numbers a,b")
-        first, behind = map(int, bounds)
-        if first >= behind:
-            raise InputError(f"--max {newest_range}: the first number has to be below the second")
-        if len(epochs) > behind:
-            epochs = epochs[first:behind]
+            raise InputError(f"--max {newest_range}: expected two integers a,b")
+        first, stop = map(int, bounds)
+        if first >= stop:
+            raise InputError(f"--max {newest_range}: the first number must be below the second")
+        if len(epochs) > stop:
+            epochs = epochs[first:stop]
     return prefix, epochs
 
 
-def find_targets(data_dir, target):
-    """{name: path} of the sets of `--target` that are there; the others are named in a warning."""
+def find_targets(data_dir: str, target: str) -> dict[str, str]:
+    """{name: path} of the sets of `--target` that exist; logs a warning for each of the others.
+
+    Raises
+    ------
+    InputError
+        None of them exists.
+    """
     names = [name.strip() for name in target.split(",") if name.strip()]
     paths = {name: os.path.join(data_dir, f"{name}.bin") for name in names}
-    there = {name: path for name, path in paths.items() if os.path.isfile(path)}
-    if not there:
-        beside = os.listdir(data_dir or ".")
-        found = sorted(name[:-4] for name in beside if name.endswith(".bin"))
+    existing = {name: path for name, path in paths.items() if os.path.isfile(path)}
+    if not existing:
+        entries = os.listdir(data_dir or ".")
+        found = sorted(name[:-4] for name in entries if name.endswith(".bin"))
         raise InputError(
-            f"--target {target}: none of {', '.join(paths.values()) or '(nothing)'} exists; "
-            f"{data_dir or 'this folder'} holds {', '.join(found) or 'no .bin file at all'}"
+            f"--target {target}: none of {', '.join(paths.values()) or '(nothing)'} exists; the "
+            f".bin files in {data_dir or 'this folder'} are: {', '.join(found) or 'none'}"
         )
     for name in names:
-        if name not in there:
-            log.warning("%s is missing: %s is left out", paths[name], name)
-    return there
+        if name not in existing:
+            log.warning("%s is missing; skipping target %s", paths[name], name)
+    return existing
 
 
-def model_loader(prefix, context, batch_size, image_size):
-    """A function from an epoch to the bound model; it keeps the one that it gave last."""
+def model_loader(
+    prefix: str, context: mx.Context, batch_size: int, image_size: Sequence[int]
+) -> Callable[[int], mx.mod.Module]:
+    """A function from an epoch to the bound model; it caches the last one."""
 
     @functools.lru_cache(maxsize=1)
-    def load_model(epoch):
+    def load_model(epoch: int) -> mx.mod.Module:
         print("loading", prefix, epoch)
         start = time.monotonic()
-        checkpoint = checkpoints.load(prefix, epoch)
-        model = checkpoints.bind_embedding(*checkpoint, context, batch_size, image_size)
+        checkpoint = load_checkpoint(prefix, epoch)
+        model = bind_embedding(*checkpoint, context, batch_size, image_size)
         print("model loading time", time.monotonic() - start)
         return model
 
     return load_model
 
 
-def verify(targets, image_size, epochs, load_model, batch_size, nfolds):
-    """Measures all models on all sets, prints the figures, and returns them by set.
+def verify(
+    targets: Mapping[str, str],
+    image_size: Sequence[int],
+    epochs: Sequence[int],
+    load_model: Callable[[int], mx.mod.Module],
+    batch_size: int,
+    nfolds: int,
+) -> dict[str, dict[str, Any]]:
+    """Measures all models on all sets, and prints the results; returns them by set.
 
-    Each set has the figures of its best model (its `epoch`), and under `models` those of every one.
+    A set's results are those of its best model, with its `epoch`; `models` lists those of all
+    models, without the ROC curves.
+
+    Parameters
+    ----------
+    targets
+        Name → path of the .bin file.
+    image_size
+        Height, width.
     """
     results = {}
     for name, path in targets.items():
@@ -158,53 +200,64 @@ def verify(targets, image_size, epochs, load_model, batch_size, nfolds):
         for epoch in epochs:
             result = measure(data_set, load_model(epoch), batch_size, nfolds)
             models.append({"epoch": epoch, **summarize(result, data_set[1], nfolds)})
-            print_figures(name, models[-1])
-        best = max(models, key=lambda figures: figures["accuracy_flip"])
+            print_results(name, models[-1])
+        best = max(models, key=lambda row: row["accuracy_flip"])
         print(f"Max of [{name}] is {best['accuracy_flip']:1.5f}")
         without_curve = [{key: row[key] for key in row if key != "roc"} for row in models]
         results[name] = {**best, "models": without_curve}
     return results
 
 
-def parse_args(argv=None):
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line: 2018's flags and defaults, and `--output`."""
+    parser = make_parser(__doc__)
+    group = parser.add_argument_group("input")
+    group.add_argument("--data-dir", default="", help="folder of property and the .bin files")
+    group.add_argument(
+        "--target",
+        default="lfw,cfp_ff,cfp_fp,agedb_30",
+        help="names of .bin files, without .bin; missing ones are skipped",
     )
-    parser.add_argument("--data-dir", default="", help="folder of property and the .bin files")
-    parser.add_argument(
-        "--model", default="../model/softmax,50", help="prefix,epoch; prefix,1|2|3; or prefix: all"
+    group.add_argument(
+        "--model",
+        default="../model/softmax,50",
+        help="checkpoints: prefix,epoch; prefix,1|2|3; or prefix for all epochs, newest first",
     )
-    parser.add_argument(
-        "--target", default="lfw,cfp_ff,cfp_fp,agedb_30", help="names of .bin files, without .bin"
+    group.add_argument(
+        "--max",
+        default="",
+        help="a,b: only epochs [a, b) of --model PREFIX, 0 is the newest; no effect if --model "
+        "names epochs, or if there are at most b",
     )
-    parser.add_argument("--gpu", default=0, type=int, help="number of the GPU; -1: the CPU")
-    parser.add_argument("--batch-size", default=32, type=int, help="images at a time")
-    parser.add_argument(
-        "--max", default="", help="with a prefix: a,b takes the a-th to before the b-th newest"
-    )
-    parser.add_argument(
+    group = parser.add_argument_group("output")
+    group.add_argument(
         "--mode",
         default=0,
         type=int,
         choices=(0, 1, 2),
-        help="0 figures, 1 pictures of the wrong pairs, 2 embeddings (1, 2: first set and model)",
+        help="0: accuracies and rates; 1: pictures of the wrong pairs; 2: embeddings; 1 and 2 use "
+        "only the first set and the first model",
     )
-    parser.add_argument("--nfolds", default=10, type=int, help="folds that the pairs are dealt to")
-    parser.add_argument(
+    group.add_argument(
+        "--nfolds", default=10, type=int, help="number of folds; no effect with --mode 2"
+    )
+    group.add_argument(
         "--output",
         default="",
-        help="mode 0: file for the figures and ROC curves (JSON); mode 1: folder for the pictures "
-        "(./badcases); mode 2: file for the embeddings (temp.bin)",
+        help="mode 0: JSON file for results and ROC curves, none if empty; mode 1: folder for the "
+        "pictures, ./badcases if empty; mode 2: file for the embeddings, temp.bin if empty",
     )
+    group = parser.add_argument_group("device")
+    group.add_argument("--gpu", default=0, type=int, help="index of the GPU; -1: CPU")
+    group.add_argument("--batch-size", default=32, type=int, help="images per forward pass")
     args = parser.parse_args(argv)
     if args.batch_size < 1 or args.nfolds < 1:
-        parser.error("--batch-size and --nfolds are at least 1")
+        parser.error("--batch-size and --nfolds must be at least 1")
     return args
 
 
-def run(args):
-    """Does what the command line asks for."""
+def run(args: argparse.Namespace) -> None:
+    """Runs the chosen mode."""
     image_size = load_property(args.data_dir).image_size
     print("image_size", image_size)
     prefix, epochs = choose_epochs(args.model, args.max)
@@ -212,7 +265,7 @@ def run(args):
     print("model number", len(epochs))
     context = single_context(args.gpu)
     load_model = model_loader(prefix, context, args.batch_size, image_size)
-    output = getattr(args, "output", "")  # a Namespace of 2018 has none
+    output = getattr(args, "output", "")  # 2018: a Namespace had no such attribute
     if args.mode == 0:
         results = verify(targets, image_size, epochs, load_model, args.batch_size, args.nfolds)
         if output:
@@ -221,7 +274,9 @@ def run(args):
         return
     name, path = next(iter(targets.items()))
     if len(targets) > 1 or len(epochs) > 1:
-        log.warning("--mode %d takes one set and one model: %s, %d", args.mode, name, epochs[0])
+        log.warning(
+            "--mode %d uses one set and one model: %s and epoch %d", args.mode, name, epochs[0]
+        )
     print("loading.. ", name)
     data_set, model = load_pairs(path, image_size), load_model(epochs[0])
     if args.mode == 1:
@@ -234,8 +289,8 @@ def run(args):
     print("written:", ", ".join(paths))
 
 
-def main(args=None):
-    """The command."""
+def main(args: Sequence[str] | argparse.Namespace | None = None) -> None:
+    """Runs the command."""
     args = resolve_arguments(parse_args, args)
     configure_logging()
     run(args)

@@ -1,8 +1,8 @@
-"""From a checkpoint's symbol and arrays to an ONNX model.
+"""Converts a checkpoint's symbol and arrays to an ONNX model.
 
-MXNet 1.9.1 brings an exporter of its own, `mx.onnx`. It is not used: it calls `onnx.mapping`, which
-onnx removed, so that it fails with every onnx of today; and the table of `src.onnx_model.operators`
-is shorter than what would have to be put right in it.
+MXNet 1.9.1 has its own exporter, `mx.onnx`, which is not used. It calls `onnx.mapping`, which onnx
+has removed, so it fails with every current onnx; and fixing it would take more code than the
+converters in `src.onnx_model.operators`.
 """
 
 import json
@@ -10,158 +10,69 @@ import json
 import numpy as np
 
 from src.common.errors import InputError
+from src.common.mxnet_backend import Parameters, mx
+from src.graphs.bound import BoundGraph
+from src.graphs.shapes import infer_shapes
+from src.graphs.writer import Graph
+from src.onnx_model.graph_writer import INPUT_NAME, OUTPUT_NAME, OnnxWriter
 from src.onnx_model.layer import Layer
 from src.onnx_model.libraries import onnx
 from src.onnx_model.operators import CONVERTERS
-from src.symbols.channel_groups import group_channels
 
-# Of December 2020 (ONNX 1.8): the programs that read ONNX files know it.
+# From December 2020 (ONNX 1.8): programs that read ONNX files support it.
 OPERATOR_SET, FORMAT_VERSION = 13, 7
-INPUT_NAME, OUTPUT_NAME = "data", "fc1"
-BATCH_AXIS = "batch"  # its name where its length is open
+BATCH_AXIS = "batch"  # the axis' name if the batch size is dynamic
 
 
-class GraphWriter:
-    """Nodes and constants of an ONNX graph; every name in it is given once.
+def convert(
+    symbol: mx.sym.Symbol,
+    arg_params: Parameters,
+    aux_params: Parameters,
+    image_size: tuple[int, int],
+    batch_size: int = 0,
+    source: str = "",
+) -> tuple[onnx.ModelProto, list[str]]:
+    """(model, names of the layers that compute one value over the complete batch).
 
-    Attributes
-    ----------
-    batch_wide : list of str
-        The layers that reckon over the whole batch.
-    """
-
-    def __init__(self, parameters):
-        self._parameters = parameters
-        self._constants = {}
-        self._stands_for = {}
-        self._names = {INPUT_NAME, OUTPUT_NAME, *parameters}
-        self._nodes = []
-        self.batch_wide = []
-
-    def new_name(self, wish):
-        """`wish` itself, or with a number behind it where the name is taken."""
-        name, count = wish, 1
-        while name in self._names:
-            count += 1
-            name = f"{wish}_{count}"
-        self._names.add(name)
-        return name
-
-    def parameter(self, layer, name):
-        """The array (of float32) of one of the layer's parameters."""
-        if name not in self._parameters:
-            layer.refuse(f"{name} is not one of the checkpoint's arrays")
-        return self._parameters[name]
-
-    def constant(self, name, array):
-        """Puts an array into the file; returns the name under which it stands there.
-
-        That is `name`, unless another array has it already.
-        """
-        array = np.asarray(array)
-        known = self._constants.get(name)
-        if known is not None and (known.shape != array.shape or not np.array_equal(known, array)):
-            name = self.new_name(name)
-        self._names.add(name)
-        self._constants[name] = array
-        return name
-
-    def stand_for(self, name, source):
-        """From here on the tensor `name` is another word for `source`."""
-        self._stands_for[name] = self._stands_for.get(source, source)
-
-    def source(self, name):
-        """The tensor that a name means; a parameter is put into the file."""
-        name = self._stands_for.get(name, name)
-        if name in self._parameters and name not in self._constants:
-            self.constant(name, self._parameters[name])
-        return name
-
-    def add(self, layer, operator, inputs=None, into=None, **attributes):
-        """Adds a node; returns the name of its first output.
-
-        Parameters
-        ----------
-        layer : Layer
-            What the node belongs to.
-        operator : str
-            Of ONNX.
-        inputs : list of str, optional
-            The layer's own by default.
-        into : str, optional
-            Name for a result between; by default the node writes the layer's outputs.
-        **attributes
-            Of the ONNX operator.
-        """
-        outputs = [self.new_name(into)] if into else layer.outputs
-        inputs = [self.source(name) for name in (layer.inputs if inputs is None else inputs)]
-        self._nodes.append(
-            onnx.helper.make_node(
-                operator, inputs, outputs, name=outputs[0] if into else layer.name, **attributes
-            )
-        )
-        return outputs[0]
-
-    def to_graph(self, name, output_shape, image_size, batch):
-        """The GraphProto from images to embeddings.
-
-        Parameters
-        ----------
-        name : str
-        output_shape : tuple
-            (N, D)
-        image_size : (int, int)
-            Height and width.
-        batch : int or str
-            The length of the batch axis, or its name.
-        """
-        last = self.source(OUTPUT_NAME)
-        if last != OUTPUT_NAME:
-            self._nodes.append(
-                onnx.helper.make_node("Identity", [last], [OUTPUT_NAME], OUTPUT_NAME)
-            )
-        value = onnx.helper.make_tensor_value_info
-        kind = onnx.TensorProto.FLOAT
-        return onnx.helper.make_graph(
-            self._nodes,
-            name,
-            [value(INPUT_NAME, kind, [batch, 3, *image_size])],
-            [value(OUTPUT_NAME, kind, [batch, *output_shape[1:]])],
-            [onnx.numpy_helper.from_array(array, key) for key, array in self._constants.items()],
-        )
-
-
-def convert(symbol, arg_params, aux_params, image_size, batch_size=0, source=""):
-    """(ModelProto, names of the layers that reckon over the whole batch) of an embedding network.
-
-    Parameters and layers keep MXNet's names. The thousands of convolutions of one channel each in
-    2018's Xception become grouped ones, from the same parameters.
+    Parameters and layers keep MXNet's names. The thousands of single-channel convolutions in 2018's
+    Xception become grouped convolutions with merged parameters (`graphs.channel_groups`).
 
     Parameters
     ----------
-    symbol : Symbol
-        Its only input besides the parameters is `data`, its output `fc1_output`.
-    arg_params, aux_params : dict of str to NDArray
-        May hold more than needed.
-    image_size : (int, int)
-        Height and width.
-    batch_size : int
-        0 leaves it open.
-    source : str
-        What the model is made from; stands in its metadata.
+    symbol
+        Its only input apart from the parameters is `data`, its output `fc1_output`.
+    arg_params, aux_params
+        Additional arrays are ignored.
+    image_size
+        Height, width.
+    batch_size
+        0: dynamic.
+    source
+        What the model is made from; written to its metadata.
 
     Raises
     ------
     InputError
-        A layer cannot be written in ONNX, or the output is not one vector an image.
+        A layer cannot be written in ONNX, or the output is not one vector per image.
     """
-    symbol = group_channels(symbol)
-    graph = json.loads(symbol.tojson())
-    shapes = infer_shapes(symbol, (batch_size or 1, 3, *image_size))
+    bound = BoundGraph(symbol, on_cpu=False, for_training=False)
+    arg_params, aux_params = bound.to_bound(arg_params, aux_params)
     given = {**arg_params, **aux_params}
-    wanted = [*symbol.list_arguments(), *symbol.list_auxiliary_states()]
-    writer = GraphWriter({name: given[name].asnumpy() for name in wanted if name in given})
-    entries = {}  # (node, output) -> (the tensor's name in the ONNX graph, its shape)
+    wanted = [*bound.symbol.list_arguments(), *bound.symbol.list_auxiliary_states()]
+    writer = OnnxWriter({name: given[name].asnumpy() for name in wanted if name in given})
+    shapes = shapes_of_outputs(bound.symbol, (batch_size or 1, 3, *image_size))
+    shape = add_layers(writer, json.loads(bound.symbol.tojson()), shapes)
+    if len(shape) != 2:
+        raise InputError(f"the model's output has shape {shape}: expected one vector per image")
+    return to_model(writer, shape, image_size, batch_size, source), writer.batch_wide
+
+
+def add_layers(
+    writer: OnnxWriter, graph: Graph, shapes: dict[str, tuple[int, ...]]
+) -> tuple[int, ...]:
+    """Adds the nodes of a graph's layers; returns the shape of its output."""
+    # (node, output) -> (the tensor's name in the ONNX graph, its shape)
+    entries: dict[tuple[int, int], tuple[str, tuple[int, ...]]] = {}
     (head,) = graph["heads"]
     for index, node in enumerate(graph["nodes"]):
         if node["op"] == "null":
@@ -172,68 +83,77 @@ def convert(symbol, arg_params, aux_params, image_size, batch_size=0, source="")
         if index == head[0]:
             names = [OUTPUT_NAME]
         inputs = [entries[entry[0], entry[1]] for entry in node["inputs"]]
-        taken, shapes_taken = [name for name, _ in inputs], [shape for _, shape in inputs]
+        input_names, input_shapes = [name for name, _ in inputs], [shape for _, shape in inputs]
         attributes = node.get("attrs", {})
-        add_layer(writer, Layer(node["op"], node["name"], taken, shapes_taken, names, attributes))
+        add_layer(
+            writer, Layer(node["op"], node["name"], input_names, input_shapes, names, attributes)
+        )
         for output, (name, (_, shape)) in enumerate(zip(names, found, strict=True)):
             entries[index, output] = name, shape
-    _, shape = entries[head[0], head[1]]
-    if len(shape) != 2:
-        raise InputError(f"the model's output has shape {shape}: expected one vector an image")
-    return to_model(writer, shape, image_size, batch_size, source), writer.batch_wide
+    return entries[head[0], head[1]][1]
 
 
-def infer_shapes(symbol, data_shape):
-    """{name of an output: its shape} for all of a symbol's layers and variables."""
+def shapes_of_outputs(
+    symbol: mx.sym.Symbol, data_shape: tuple[int, ...]
+) -> dict[str, tuple[int, ...]]:
+    """{output name: shape} of all layers and variables of a symbol."""
     internals = symbol.get_internals()
-    _, shapes, _ = internals.infer_shape(data=data_shape)
+    shapes = infer_shapes(internals, data=data_shape).outputs
     return dict(zip(internals.list_outputs(), shapes, strict=True))
 
 
-def output_shapes(shapes, name):
-    """[(name in the ONNX graph, shape)] of the outputs of a layer."""
+def output_shapes(
+    shapes: dict[str, tuple[int, ...]], name: str
+) -> list[tuple[str, tuple[int, ...]]]:
+    """(name in the ONNX graph, shape) of each output of a layer."""
     if f"{name}_output" in shapes:
         return [(name, shapes[f"{name}_output"])]
-    found = []
+    found: list[tuple[str, tuple[int, ...]]] = []
     while f"{name}_output{len(found)}" in shapes:
         key = f"{name}_output{len(found)}"
         found.append((key, shapes[key]))
     return found
 
 
-def add_layer(writer, layer):
-    """Writes one layer's nodes."""
+def add_layer(writer: OnnxWriter, layer: Layer) -> None:
+    """Adds the nodes of one layer."""
     if layer.operator not in CONVERTERS:
-        layer.refuse("this operator is not known")
+        layer.reject("this operator is not supported")
     CONVERTERS[layer.operator](writer, layer)
-    layer.finish()
+    layer.reject_unread()
 
 
-def to_model(writer, output_shape, image_size, batch_size, source):
-    """The ModelProto, checked by ONNX' own rules."""
+def to_model(
+    writer: OnnxWriter,
+    output_shape: tuple[int, ...],
+    image_size: tuple[int, int],
+    batch_size: int,
+    source: str,
+) -> onnx.ModelProto:
+    """The model with its metadata, after onnx's own checks."""
     height, width = image_size
-    told = {
+    metadata = {
         "input": f"{INPUT_NAME}: faces {height}x{width}, RGB, 0..255, float32, (N, 3, H, W)",
         "output": f"{OUTPUT_NAME}: embeddings of size {output_shape[1]}, not normalised",
         "embedding_size": str(output_shape[1]),
         "source": f"MXNet checkpoint {source}",
     }
     if writer.batch_wide:
-        told["batch"] = "an embedding depends on the other faces of its batch"
+        metadata["batch"] = "an embedding depends on the other faces of its batch"
     model = onnx.helper.make_model(
         writer.to_graph("embedding", output_shape, image_size, batch_size or BATCH_AXIS),
         producer_name="insightface-mxnet-port",
         ir_version=FORMAT_VERSION,
         opset_imports=[onnx.helper.make_opsetid("", OPERATOR_SET)],
-        doc_string="; ".join(f"{key}: {value}" for key, value in told.items()),
+        doc_string="; ".join(f"{key}: {value}" for key, value in metadata.items()),
     )
-    onnx.helper.set_model_props(model, told)
+    onnx.helper.set_model_props(model, metadata)
     onnx.checker.check_model(model, full_check=True)
     return model
 
 
-def describe(model):
-    """A model's inputs, outputs and size in one line."""
+def describe(model: onnx.ModelProto) -> str:
+    """A model's size, input and output in one line."""
     values = [
         f"{what} {value.name} "
         f"({', '.join(d.dim_param or str(d.dim_value) for d in value.type.tensor_type.shape.dim)})"
@@ -241,6 +161,6 @@ def describe(model):
     ]
     count = sum(int(np.prod(array.dims)) for array in model.graph.initializer)
     return (
-        f"ONNX operator set {OPERATOR_SET}, {len(model.graph.node)} nodes, {count:,} numbers, "
-        f"{', '.join(values)}"
+        f"ONNX operator set {OPERATOR_SET}, {len(model.graph.node)} nodes, {count:,} stored "
+        f"values, {', '.join(values)}"
     )

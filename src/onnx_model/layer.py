@@ -1,11 +1,13 @@
 """One layer of an MXNet graph as its converter reads it: inputs, shapes and attributes."""
 
 import ast
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, NoReturn
 
 from src.common.errors import InputError
 
-# What says how to train or how to compute, not what; or what a parameter's shape says as well.
+# Attributes that only affect training or speed, or that a parameter's shape already gives.
 WITHOUT_EFFECT = {
     *("workspace", "cudnn_off", "cudnn_tune", "momentum", "use_global_stats"),
     *("num_filter", "num_hidden", "num_args", "is_int"),
@@ -15,69 +17,68 @@ WITHOUT_EFFECT = {
 
 @dataclass
 class Layer:
-    """A node of the symbol.
+    """A node of the symbol, with MXNet's operator and name.
 
     Attributes
     ----------
-    operator, name : str
-        As MXNet has them.
-    inputs : list of str
-        The tensors of the ONNX graph that it takes.
-    shapes : list of tuple
-        Of the inputs, for the batch size that the graph is converted at.
-    outputs : list of str
-        The names that its results shall have.
-    attributes : dict of str to str
-        Each is taken out when it is read, so that `finish` finds what nobody knows.
+    inputs
+        Names of the tensors in the ONNX graph that the layer takes.
+    shapes
+        Of the inputs, for the batch size of the conversion.
+    outputs
+        Names for the layer's results.
+    attributes
+        As MXNet writes them. Reading one removes it, so that `reject_unread` finds the attributes
+        that no converter handles.
     """
 
     operator: str
     name: str
-    inputs: list
-    shapes: list
-    outputs: list
-    attributes: dict
+    inputs: list[str]
+    shapes: list[tuple[int, ...]]
+    outputs: list[str]
+    attributes: dict[str, str]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.attributes = {
             key: value
             for key, value in self.attributes.items()
             if key not in WITHOUT_EFFECT and not key.startswith("__")
         }
 
-    def refuse(self, reason):
-        """Raises InputError that names the layer."""
+    def reject(self, reason: str) -> NoReturn:
+        """Raises an InputError that names the layer."""
         raise InputError(f"layer {self.name} ({self.operator}) cannot be exported: {reason}")
 
-    def text(self, key, default=""):
-        """An attribute as it is written."""
+    def text(self, key: str, default: str = "") -> str:
+        """An attribute as text."""
         return self.attributes.pop(key, default)
 
-    def value(self, key, default=None):
-        """A number, a truth value, a tuple or None; the default where it is not given."""
-        written = self.attributes.pop(key, None)
-        if written is None:
+    def value(self, key: str, default: Any = None) -> Any:
+        """An attribute as a number, bool, tuple or None; the default if it is not given."""
+        text = self.attributes.pop(key, None)
+        if text is None:
             return default
         try:
-            return ast.literal_eval(written)
+            return ast.literal_eval(text)
         except (ValueError, SyntaxError):
-            self.refuse(f"its attribute {key} is {written!r}")
+            self.reject(f"cannot read its attribute {key}={text!r}")
 
-    def sizes(self, key, default):
-        """A number a dimension, as in (3, 3); MXNet writes () for the default."""
+    def sizes(self, key: str, default: Sequence[int]) -> list[int]:
+        """An attribute with one number per dimension, as in (3, 3); () means the default."""
         return list(self.value(key) or default)
 
-    def expect(self, key, *allowed):
-        """Refuses an attribute that is not given as one of these texts; the first is the default.
+    def expect(self, key: str, *allowed: str) -> None:
+        """Rejects the layer unless an attribute is one of these texts; the first is the default.
 
-        For what ONNX has no word for, and 2018's networks never set.
+        For attributes that ONNX cannot express and that 2018's networks never set.
         """
-        written = self.text(key, allowed[0])
-        if written not in allowed:
-            self.refuse(f"it has {key}={written}, known is {' or '.join(allowed)}")
+        text = self.text(key, allowed[0])
+        if text not in allowed:
+            self.reject(f"{key}={text} is not supported, only {' or '.join(allowed)}")
 
-    def finish(self):
-        """Refuses attributes that no converter has read."""
+    def reject_unread(self) -> None:
+        """Rejects the layer if it has attributes that no converter has read."""
         if self.attributes:
-            given = ", ".join(f"{key}={value}" for key, value in self.attributes.items())
-            self.refuse(f"its attributes {given} are not known")
+            unread = ", ".join(f"{key}={value}" for key, value in self.attributes.items())
+            self.reject(f"these attributes are not supported: {unread}")

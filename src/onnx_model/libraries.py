@@ -1,4 +1,4 @@
-"""onnx and onnxruntime, which are installed with the extra `onnx` and needed for nothing else."""
+"""onnx and onnxruntime: optional, installed with the extra `onnx`, and only used for the export."""
 
 from src.common.errors import InputError
 
@@ -9,7 +9,7 @@ except ModuleNotFoundError as missing:
     if missing.name not in ("onnx", "onnxruntime"):
         raise
     raise InputError(
-        f"{missing.name} is not installed, which exporting needs: pip install -e '.[onnx]'"
+        f"{missing.name} is not installed, and the export needs it: pip install -e '.[onnx]'"
     ) from None
 
 __all__ = ["onnx", "onnxruntime"]

@@ -1,1 +1,1 @@
-"""The networks, one module a family, each with `get_symbol`."""
+"""The networks: one module per family, each with `get_symbol`."""

@@ -1,9 +1,11 @@
 """DenseNet-BC (Huang et al., arXiv 1608.06993, table 1), d121, d161, d169 and d201."""
 
+from typing import Any
+
 from src.common.mxnet_backend import mx
+from src.symbols.spec import NetworkSpec, Row
 from src.symbols.stem import get_head
 from src.symbols.symbol_utils import activation, batch_norm, convolution, get_fc1
-from src.symbols.versions import check_depth, check_version
 
 # Layers in each of the four dense blocks, and channels that a layer adds (growth rate k).
 LAYERS = {
@@ -15,16 +17,23 @@ LAYERS = {
 DROPOUT = 0.2
 
 
-def dense_convolution(data, num_filter, kernel, name, number, bn_mom):
-    """BN, ReLU, convolution, dropout: H_l of the paper's section 3, the layer's `number`-th."""
+def dense_convolution(
+    data: mx.sym.Symbol, num_filter: int, kernel: int, name: str, number: int, bn_mom: float
+) -> mx.sym.Symbol:
+    """BN, ReLU, convolution, dropout: H_l in section 3 of the paper.
+
+    (N, C, H, W) -> (N, num_filter, H, W); `number` is part of the layers' names.
+    """
     body = batch_norm(data, f"{name}_bn{number}", bn_mom)
     body = activation(body, f"{name}_relu{number}", "relu")
-    body = convolution(body, num_filter, kernel, 1, f"{name}_conv{number}")
+    body = convolution(body, num_filter, f"{name}_conv{number}", kernel)
     return mx.sym.Dropout(body, p=DROPOUT, name=f"{name}_dp{number}")
 
 
-def dense_block(data, layers, growth, name, bn_mom):
-    """(N, C, H, W) -> (N, C + layers · growth, H, W): each layer sees all before it."""
+def dense_block(
+    data: mx.sym.Symbol, layers: int, growth: int, name: str, bn_mom: float
+) -> mx.sym.Symbol:
+    """(N, C, H, W) -> (N, C + layers · growth, H, W): each layer's input is all earlier outputs."""
     for layer in range(1, layers + 1):
         unit = f"{name}_unit{layer}"
         body = dense_convolution(data, 4 * growth, 1, unit, 1, bn_mom)
@@ -33,7 +42,7 @@ def dense_block(data, layers, growth, name, bn_mom):
     return data
 
 
-def transition(data, num_filter, stage, bn_mom):
+def transition(data: mx.sym.Symbol, num_filter: int, stage: int, bn_mom: float) -> mx.sym.Symbol:
     """(N, C, H, W) -> (N, num_filter, H/2, W/2) between two dense blocks."""
     name = f"TBstage{stage}"
     body = dense_convolution(data, num_filter, 1, name, 1, bn_mom)
@@ -42,30 +51,37 @@ def transition(data, num_filter, stage, bn_mom):
     )
 
 
-def get_symbol(num_classes, num_layers, version_input=1, version_output="E", bn_mom=0.9, **unused):
+def get_symbol(
+    num_classes: int,
+    num_layers: int,
+    version_input: int = 1,
+    version_output: str = "E",
+    bn_mom: float = 0.9,
+    **unused: Any,
+) -> mx.sym.Symbol:
     """A DenseNet up to its embedding, a symbol of shape (N, num_classes) named fc1.
 
     Parameters
     ----------
-    num_classes : int
+    num_classes
         The embedding size.
-    num_layers : {121, 161, 169, 201}
-    version_input : {0, 1}
-        See `stem.get_head`.
-    version_output : str
+    num_layers
+        121, 161, 169 or 201
+    version_input
+        0 or 1, see `stem.get_head`.
+    version_output
         The head, see `symbol_utils.get_fc1`.
-    bn_mom : float
-        2018: fixed at 0.9.
+    bn_mom
+        Momentum of every batch normalisation. 2018: fixed at 0.9.
     unused
-        The other networks' versions, which this one does not have.
+        Settings of other networks; ignored.
 
     Raises
     ------
     InputError
         For a depth or a version that does not exist, or a head that does not fit.
     """
-    check_depth("d", num_layers, LAYERS)
-    check_version("input", version_input, "a d network")
+    SPEC.check(num_layers, input=version_input)
     blocks, growth = LAYERS[num_layers]
     channels = 2 * growth
     body = get_head(mx.sym.var("data"), version_input, channels, bn_mom)
@@ -73,7 +89,18 @@ def get_symbol(num_classes, num_layers, version_input=1, version_output="E", bn_
     for stage, layers in enumerate(blocks, 1):
         body = dense_block(body, layers, growth, f"DBstage{stage}", bn_mom)
         if stage < len(blocks):
-            # 2018: counted as if the first map had 2 · growth channels, which `get_head` may cut.
+            # 2018: assumes 2 · growth channels in the first map; `get_head` may return fewer.
             channels = (channels + layers * growth) // 2
             body = transition(body, channels, stage, bn_mom)
     return get_fc1(body, num_classes, version_output, bn_mom)
+
+
+SPEC = NetworkSpec(
+    letter="d",
+    family="DenseNet",
+    paper="1608.06993",
+    build=get_symbol,
+    rows=[Row(f"d{depth}") for depth in LAYERS],
+    numbers=tuple(LAYERS),
+    versions={"input": (0, 1)},
+)

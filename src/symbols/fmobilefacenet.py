@@ -1,7 +1,10 @@
-"""MobileFaceNet (Chen et al., arXiv 1804.07573), as trained in 2018: twice the paper's channels."""
+"""MobileFaceNet (Chen et al., arXiv 1804.07573), as trained in 2018 with twice the channels."""
+
+from typing import Any
 
 from src.common.errors import InputError
 from src.common.mxnet_backend import mx
+from src.symbols.spec import NetworkSpec, Row
 from src.symbols.symbol_utils import (
     activated_convolution,
     get_fc1,
@@ -12,10 +15,12 @@ from src.symbols.symbol_utils import (
 OUTPUTS = ("GNAP", "GDC")
 
 
-def bottleneck(data, num_filter, num_group, stride, name, bn_mom):
+def bottleneck(
+    data: mx.sym.Symbol, num_filter: int, num_group: int, stride: int, name: str, bn_mom: float
+) -> mx.sym.Symbol:
     """Inverted residual without its shortcut (MobileNetV2, arXiv 1801.04381, fig. 3).
 
-    (N, C, H, W) -> (N, num_filter, H/stride, W/stride), num_group channels wide in between.
+    (N, C, H, W) -> (N, num_filter, H/stride, W/stride), with num_group channels in between.
     """
     body = activated_convolution(data, num_group, f"{name}_conv_sep", bn_mom=bn_mom)
     body = activated_convolution(
@@ -31,30 +36,39 @@ def bottleneck(data, num_filter, num_group, stride, name, bn_mom):
     return linear_convolution(body, num_filter, f"{name}_conv_proj", bn_mom=bn_mom)
 
 
-def residuals(data, blocks, num_filter, num_group, name, bn_mom):
+def residuals(
+    data: mx.sym.Symbol, blocks: int, num_filter: int, num_group: int, name: str, bn_mom: float
+) -> mx.sym.Symbol:
     """`blocks` bottlenecks of stride 1, each with its shortcut; keeps the shape of data."""
     for block in range(blocks):
         data = bottleneck(data, num_filter, num_group, 1, f"{name}_block{block}", bn_mom) + data
     return data
 
 
-def get_symbol(num_classes, num_layers=1, version_output="GNAP", bn_mom=0.9, **unused):
+def get_symbol(
+    num_classes: int,
+    num_layers: int = 1,
+    version_output: str = "GNAP",
+    bn_mom: float = 0.9,
+    **unused: Any,
+) -> mx.sym.Symbol:
     """MobileFaceNet up to its embedding, a symbol of shape (N, num_classes) named fc1.
 
     Parameters
     ----------
-    num_classes : int
+    num_classes
         The embedding size.
-    num_layers : int
+    num_layers
         2018: y1, y2, … are the same network.
-    version_output : {'GNAP', 'GDC'}
+    version_output
+        GNAP or GDC
     unused
-        The other networks' versions, which this one does not have.
+        Settings of other networks; ignored.
 
     Raises
     ------
     InputError
-        For any other head: the network ends in no other, as in 2018.
+        For any other head, as in 2018.
     """
     if version_output not in OUTPUTS:
         raise InputError(
@@ -80,3 +94,24 @@ def get_symbol(num_classes, num_layers=1, version_output="GNAP", bn_mom=0.9, **u
     # (N, 512, 7, 7)
     body = activated_convolution(body, 512, "conv_6sep", bn_mom=bn_mom)
     return get_fc1(body, num_classes, version_output, bn_mom)
+
+
+SPEC = NetworkSpec(
+    letter="y",
+    family="MobileFaceNet",
+    paper="1804.07573",
+    build=get_symbol,
+    rows=[
+        Row(
+            "y1",
+            "GDC",
+            published="MobileFaceNet (`model-y1-test2`)",
+            accuracy="LFW 99.50, CFP-FP 88.94, AgeDB-30 95.9 (a)",
+        ),
+        Row("y1", "GNAP", note="the same, another head"),
+    ],
+    rnd_type="gaussian",
+    factor_type="out",
+    embedding_size=128,
+    version_output="GDC",
+)

@@ -1,10 +1,12 @@
-"""MobileNet (Howard et al., arXiv 1704.04861, table 1), m1: with PReLU in place of ReLU."""
+"""MobileNet (Howard et al., arXiv 1704.04861, table 1), m1: with PReLU instead of ReLU."""
+
+from typing import Any
 
 from src.common.mxnet_backend import mx
+from src.symbols.spec import NetworkSpec, Row
 from src.symbols.symbol_utils import activated_convolution, get_fc1, scaled_pixels
-from src.symbols.versions import check_version
 
-# Of every depthwise separable convolution: channels out, stride.
+# (output channels, stride) of each depthwise separable convolution.
 SEPARABLE = (
     (64, 1),
     *((128, 2), (128, 1)),
@@ -14,12 +16,14 @@ SEPARABLE = (
 )
 
 
-def separable_convolution(data, channels, num_filter, stride, name, bn_mom):
-    """A 3×3 convolution of each channel and a 1×1 one of all, each with its own activation.
+def separable_convolution(
+    data: mx.sym.Symbol, channels: int, num_filter: int, stride: int, name: str, bn_mom: float
+) -> mx.sym.Symbol:
+    """A depthwise 3×3 and a 1×1 convolution, each followed by BN and PReLU.
 
     (N, channels, H, W) -> (N, num_filter, H/stride, W/stride).
     """
-    settings = {"bn_mom": bn_mom, "fix_gamma": True}
+    settings: dict[str, Any] = {"bn_mom": bn_mom, "fix_gamma": True}
     body = activated_convolution(
         data,
         channels,
@@ -34,31 +38,36 @@ def separable_convolution(data, channels, num_filter, stride, name, bn_mom):
 
 
 def get_symbol(
-    num_classes, num_layers=1, version_input=1, version_output="E", bn_mom=0.9, **unused
-):
+    num_classes: int,
+    num_layers: int = 1,
+    version_input: int = 1,
+    version_output: str = "E",
+    bn_mom: float = 0.9,
+    **unused: Any,
+) -> mx.sym.Symbol:
     """MobileNet up to its embedding, a symbol of shape (N, num_classes) named fc1.
 
     Parameters
     ----------
-    num_classes : int
+    num_classes
         The embedding size.
-    num_layers : int
+    num_layers
         1; the network has no other version.
-    version_input : {0, 1}
-        Stride of the first convolution: 2 as in the paper, or 1.
-    version_output : str
+    version_input
+        0: a first convolution of stride 2, as in the paper; 1: stride 1.
+    version_output
         The head, see `symbol_utils.get_fc1`.
-    bn_mom : float
-        2018: fixed at 0.9.
+    bn_mom
+        Momentum of every batch normalisation. 2018: fixed at 0.9.
     unused
-        The other networks' versions, which this one does not have.
+        Settings of other networks; ignored.
 
     Raises
     ------
     InputError
         For a version that does not exist, or a head that does not fit.
     """
-    check_version("input", version_input, "m1")
+    SPEC.check(num_layers, input=version_input)
     # (N, 3, 112, 112)
     body = scaled_pixels(mx.sym.var("data"))
     # (N, 32, 112, 112)
@@ -78,3 +87,14 @@ def get_symbol(
         body = separable_convolution(body, channels, num_filter, stride, f"conv_{number}", bn_mom)
         channels = num_filter
     return get_fc1(body, num_classes, version_output, bn_mom)
+
+
+SPEC = NetworkSpec(
+    letter="m",
+    family="MobileNet",
+    paper="1704.04861",
+    build=get_symbol,
+    rows=[Row("m1")],
+    numbers=(1,),
+    versions={"input": (0, 1)},
+)

@@ -1,16 +1,19 @@
-"""MobileNetV2 (Sandler et al., arXiv 1801.04381, table 2), m2 and every m number but 1.
+"""MobileNetV2 (Sandler et al., arXiv 1801.04381, table 2), m2, m3, …
 
-What differs from the paper: nothing is strided before the second bottleneck, which leaves 7×7
-places of a 112×112 photo; ReLU stands for ReLU6; a bottleneck that changes the number of channels
-at stride 1 has a shortcut with a convolution; and a stage's first number of channels is what all
-its bottlenecks are expanded from.
+Differences from the paper: the first stride is in the second bottleneck, so that a 112×112 photo
+ends as a map of 7×7; ReLU replaces ReLU6; a bottleneck that changes the number of channels at
+stride 1 has a shortcut with a convolution; and the expanded width of all bottlenecks in a stage is
+a multiple of the number of channels at its start.
 """
+
+from typing import Any
 
 from src.common.mxnet_backend import mx
 from src.symbols.gluon_layers import gluon_batch_norm, gluon_convolution, gluon_relu
+from src.symbols.spec import NetworkSpec, Row
 from src.symbols.symbol_utils import get_fc1, scaled_pixels
 
-# Of every stage: expansion, channels out, bottlenecks, stride of the first one.
+# For each stage: expansion, output channels, bottlenecks, stride of the first one.
 STAGES = (
     (1, 16, 1, 1),
     (6, 24, 2, 2),
@@ -24,16 +27,26 @@ FIRST_CHANNELS = 32
 LAST_CHANNELS = 1280
 
 
-def normalised_convolution(data, num_filter, name, number, bn_mom, **settings):
-    """Convolution and batch normalisation, the layer's `number`-th of each."""
+def normalised_convolution(
+    data: mx.sym.Symbol, num_filter: int, name: str, number: int, bn_mom: float, **settings: int
+) -> mx.sym.Symbol:
+    """Convolution and batch normalisation; `number` is part of their names."""
     body = gluon_convolution(data, num_filter, f"{name}conv{number}", **settings)
     return gluon_batch_norm(body, f"{name}batchnorm{number}", bn_mom)
 
 
-def bottleneck(data, expanded, num_filter, stride, same_shape, name, bn_mom):
+def bottleneck(
+    data: mx.sym.Symbol,
+    expanded: int,
+    num_filter: int,
+    stride: int,
+    same_shape: bool,
+    name: str,
+    bn_mom: float,
+) -> mx.sym.Symbol:
     """Inverted residual (fig. 4 of the paper).
 
-    (N, C, H, W) -> (N, num_filter, H/stride, W/stride), `expanded` channels wide in between.
+    (N, C, H, W) -> (N, num_filter, H/stride, W/stride), with `expanded` channels in between.
     """
     body = normalised_convolution(data, expanded, name, 0, bn_mom)
     body = gluon_relu(body, f"{name}relu0")
@@ -51,21 +64,23 @@ def bottleneck(data, expanded, num_filter, stride, same_shape, name, bn_mom):
     return body + shortcut
 
 
-def get_symbol(num_classes, num_layers=2, bn_mom=0.9, **unused):
+def get_symbol(
+    num_classes: int, num_layers: int = 2, bn_mom: float = 0.9, **unused: Any
+) -> mx.sym.Symbol:
     """MobileNetV2 up to its embedding, a symbol of shape (N, num_classes) named fc1.
 
-    2018: it ends in the head E whatever --version-output says, and has no other version.
+    2018: it always ends in head E, whatever --version-output is, and has no other versions.
 
     Parameters
     ----------
-    num_classes : int
+    num_classes
         The embedding size.
-    num_layers : int
+    num_layers
         2018: m2, m3, … are the same network.
-    bn_mom : float
-        2018: fixed at 0.9.
+    bn_mom
+        Momentum of every batch normalisation. 2018: fixed at 0.9.
     unused
-        The other networks' versions.
+        Settings of other networks; ignored.
     """
     # (N, 3, 112, 112)
     body = scaled_pixels(mx.sym.var("data"))
@@ -94,3 +109,12 @@ def get_symbol(num_classes, num_layers=2, bn_mom=0.9, **unused):
     body = normalised_convolution(body, LAST_CHANNELS, last, 0, bn_mom)
     body = gluon_relu(body, f"{last}relu0")
     return get_fc1(body, num_classes, "E", bn_mom)
+
+
+SPEC = NetworkSpec(
+    letter="m",
+    family="MobileNetV2",
+    paper="1801.04381",
+    build=get_symbol,
+    rows=[Row("m2")],
+)

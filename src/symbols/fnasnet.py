@@ -1,40 +1,45 @@
-"""NASNet-A, large (Zoph et al., arXiv 1707.07012, figure 4), any number.
+"""NASNet-A, large (Zoph et al., arXiv 1707.07012, figure 4), n1, n2, …
 
-The number behind the letter (n1, n4, …) has no effect, as in 2018. The first convolution has stride
-1 where the paper's has 2. Layers are numbered in the order in which they are made, and parameters
-are named by that number.
+The number after the letter has no effect, as in 2018. The first convolution has stride 1 instead of
+the paper's 2. Layers are numbered in the order in which they are created, and parameters are named
+after that number.
 """
+
+from typing import Any
 
 from src.common.mxnet_backend import mx
 from src.symbols.gluon_layers import gluon_batch_norm, gluon_convolution, gluon_relu
+from src.symbols.spec import NetworkSpec, Row
 from src.symbols.symbol_utils import get_fc1, scaled_pixels
 
 FIRST_CHANNELS = 96
 STEM_CHANNELS = (42, 84)  # of each convolution in the two reduction cells of the stem
 STAGE_CHANNELS = (168, 336, 672)  # of each convolution in a stage's cells
-CELLS = 6  # in a stage, beside its reduction cell
-# 2018: fixed, whatever --bn-mom said. Elsewhere (PyTorch) such a number is the share of the *new*
-# batch; here it is that of the old ones, so that the statistics are about those of the last batch.
+CELLS = 6  # in a stage, in addition to its reduction cell
+# 2018: fixed, whatever --bn-mom is. In PyTorch this number is the weight of the *new* batch; in
+# MXNet it is the weight of the old average, so the statistics are roughly those of the last batch.
 BN_MOMENTUM = 0.1
 BN_EPSILON = 1e-3
 
-# Of both pads the width before and behind each of N, C, H, W.
+# Width of the padding before and after each of N, C, H, W.
 BEFORE = (0, 0, 0, 0, 1, 0, 1, 0)
-BEHIND = (0, 0, 0, 0, 0, 1, 0, 1)
+AFTER = (0, 0, 0, 0, 0, 1, 0, 1)
 
 
-def padded(data, width):
-    """`data` with a row and a column of zeros more, BEFORE or BEHIND."""
+def padded(data: mx.sym.Symbol, width: tuple[int, ...]) -> mx.sym.Symbol:
+    """`data` with one more row and column of zeros, BEFORE or AFTER."""
     return mx.sym.pad(data, mode="constant", constant_value=0, pad_width=width)
 
 
-def without_first(data):
-    """(N, C, H, W) -> (N, C, H-1, W-1): the first row and column are left out."""
+def without_first(data: mx.sym.Symbol) -> mx.sym.Symbol:
+    """(N, C, H, W) -> (N, C, H-1, W-1), without the first row and column."""
     return mx.sym.slice(data, begin=(None, None, 1, 1), end=(None, None, None, None))
 
 
-def pooled(data, pool_type, stride=1, kernel=3, shifted=False):
-    """(N, C, H, W) -> (N, C, H/stride, W/stride), the maximum or average of kernel × kernel."""
+def pooled(
+    data: mx.sym.Symbol, pool_type: str, stride: int = 1, kernel: int = 3, shifted: bool = False
+) -> mx.sym.Symbol:
+    """(N, C, H, W) -> (N, C, H/stride, W/stride), the maximum or average of windows."""
     body = mx.sym.Pooling(
         padded(data, BEFORE) if shifted else data,
         pool_type=pool_type,
@@ -46,42 +51,50 @@ def pooled(data, pool_type, stride=1, kernel=3, shifted=False):
 
 
 class Layers:
-    """Makes the network's layers, and numbers each kind of them."""
+    """Creates the network's layers, and numbers each kind separately."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.made = {"conv": 0, "batchnorm": 0, "relu": 0}
 
-    def name(self, kind):
-        """conv0, conv1, …"""
+    def name(self, kind: str) -> str:
+        """The next of conv0, conv1, …"""
         number = self.made[kind]
         self.made[kind] += 1
         return f"{kind}{number}"
 
-    def relu(self, data):
-        """max(data, 0)."""
+    def relu(self, data: mx.sym.Symbol) -> mx.sym.Symbol:
+        """max(data, 0)"""
         return gluon_relu(data, self.name("relu"))
 
-    def convolution(self, data, num_filter, **settings):
+    def convolution(self, data: mx.sym.Symbol, num_filter: int, **settings: int) -> mx.sym.Symbol:
         """Convolution without bias; settings as in `gluon_convolution`."""
         return gluon_convolution(data, num_filter, self.name("conv"), **settings)
 
-    def batch_norm(self, data):
+    def batch_norm(self, data: mx.sym.Symbol) -> mx.sym.Symbol:
         """Batch normalisation."""
         return gluon_batch_norm(data, self.name("batchnorm"), BN_MOMENTUM, BN_EPSILON)
 
-    def squeezed(self, data, num_filter):
+    def squeezed(self, data: mx.sym.Symbol, num_filter: int) -> mx.sym.Symbol:
         """ReLU, convolution of 1×1, BN: (N, C, H, W) -> (N, num_filter, H, W)."""
         return self.batch_norm(self.convolution(self.relu(data), num_filter))
 
-    def halved(self, data, num_filter):
-        """(N, C, H, W) -> (N, 2 · num_filter, H/2, W/2): every second place, and those between."""
+    def halved(self, data: mx.sym.Symbol, num_filter: int) -> mx.sym.Symbol:
+        """(N, C, H, W) -> (N, 2 · num_filter, H/2, W/2): from the even and the odd pixels."""
         data = self.relu(data)
         even = self.convolution(pooled(data, "avg", 2, kernel=1), num_filter)
-        odd = pooled(without_first(padded(data, BEHIND)), "avg", 2, kernel=1)
+        odd = pooled(without_first(padded(data, AFTER)), "avg", 2, kernel=1)
         odd = self.convolution(odd, num_filter)
         return self.batch_norm(mx.sym.concat(even, odd, dim=1))
 
-    def separable_convolution(self, data, channels, num_filter, kernel, stride, shifted):
+    def separable_convolution(
+        self,
+        data: mx.sym.Symbol,
+        channels: int,
+        num_filter: int,
+        kernel: int,
+        stride: int,
+        shifted: bool,
+    ) -> mx.sym.Symbol:
         """ReLU, depthwise and 1×1 convolution, BN; see `separable`."""
         body = self.relu(data)
         if shifted:
@@ -92,20 +105,28 @@ class Layers:
         body = self.convolution(body, num_filter)
         return self.batch_norm(without_first(body) if shifted else body)
 
-    def separable(self, data, num_filter, kernel, stride=1, channels=None, shifted=False):
-        """Two separable convolutions, as the paper has them wherever it draws one.
+    def separable(
+        self,
+        data: mx.sym.Symbol,
+        num_filter: int,
+        kernel: int,
+        stride: int = 1,
+        channels: int | None = None,
+        shifted: bool = False,
+    ) -> mx.sym.Symbol:
+        """Two separable convolutions, which the paper draws as one.
 
         (N, channels, H, W) -> (N, num_filter, H/stride, W/stride)
 
         Parameters
         ----------
-        stride : int
-            Of the first one.
-        channels : int, or None
-            None: num_filter.
-        shifted : bool
-            Whether the first one sees the map from a pixel further up and left, so that with
-            stride 2 it sees other places.
+        stride
+            Of the first separable convolution.
+        channels
+            None means num_filter.
+        shifted
+            Whether the first separable convolution starts one pixel further up and to the left, so
+            that with stride 2 it samples other pixels.
         """
         body = self.separable_convolution(
             data, channels or num_filter, num_filter, kernel, stride, shifted
@@ -113,7 +134,9 @@ class Layers:
         return self.separable_convolution(body, num_filter, num_filter, kernel, 1, False)
 
 
-def normal_cell(layers, current, previous, channels):
+def normal_cell(
+    layers: Layers, current: mx.sym.Symbol, previous: mx.sym.Symbol, channels: int
+) -> mx.sym.Symbol:
     """The paper's normal cell: both inputs (N, channels, H, W) -> (N, 6 · channels, H, W)."""
     sums = (
         layers.separable(current, channels, 5) + layers.separable(previous, channels, 3),
@@ -125,23 +148,32 @@ def normal_cell(layers, current, previous, channels):
     return mx.sym.concat(previous, *sums, dim=1)
 
 
-def reduction_cell(layers, current, previous, channels, previous_channels=None, shifted=False):
+def reduction_cell(
+    layers: Layers,
+    current: mx.sym.Symbol,
+    previous: mx.sym.Symbol,
+    channels: int,
+    previous_channels: int | None = None,
+    shifted: bool = False,
+) -> mx.sym.Symbol:
     """The paper's reduction cell, to (N, 4 · channels, H/2, W/2).
 
     Parameters
     ----------
-    current : Symbol
+    current
         (N, channels, H, W)
-    previous : Symbol
-        (N, previous_channels, H, W), of `channels` channels unless it is said.
-    shifted : bool
-        Whether its layers see other places, see `Layers.separable`.
+    previous
+        (N, previous_channels, H, W); None means `channels`.
+    shifted
+        Whether its layers sample other pixels, see `Layers.separable`.
     """
 
-    def separable(data, kernel, stride=2, width=None):
+    def separable(
+        data: mx.sym.Symbol, kernel: int, stride: int = 2, width: int | None = None
+    ) -> mx.sym.Symbol:
         return layers.separable(data, channels, kernel, stride, width, shifted)
 
-    def current_pooled(pool_type):
+    def current_pooled(pool_type: str) -> mx.sym.Symbol:
         return pooled(current, pool_type, 2, shifted=shifted)
 
     first = separable(current, 5) + separable(previous, 7, width=previous_channels)
@@ -156,7 +188,7 @@ def reduction_cell(layers, current, previous, channels, previous_channels=None, 
     )
 
 
-def stem(layers):
+def stem(layers: Layers) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
     """The last two maps before the stages, (N, 168, 55, 55) and (N, 336, 28, 28)."""
     data = scaled_pixels(mx.sym.var("data"))
     # (N, 96, 110, 110)
@@ -169,21 +201,23 @@ def stem(layers):
     return previous, reduction_cell(layers, current, layers.halved(data, wider // 2), wider)
 
 
-def get_symbol(num_classes, num_layers=1, bn_mom=0.9, **unused):
+def get_symbol(
+    num_classes: int, num_layers: int = 1, bn_mom: float = 0.9, **unused: Any
+) -> mx.sym.Symbol:
     """NASNet-A up to its embedding, a symbol of shape (N, num_classes) named fc1.
 
-    2018: it ends in the head E whatever --version-output says, and has no other version.
+    2018: it always ends in head E, whatever --version-output is, and has no other versions.
 
     Parameters
     ----------
-    num_classes : int
+    num_classes
         The embedding size.
-    num_layers : int
+    num_layers
         Has no effect.
-    bn_mom : float
-        Momentum of the head's batch normalisations alone; that of the others is fixed.
+    bn_mom
+        Momentum of the batch normalisations in the head only; that of the others is fixed.
     unused
-        The other networks' versions.
+        Settings of other networks; ignored.
     """
     layers = Layers()
     previous, current = stem(layers)
@@ -195,7 +229,7 @@ def get_symbol(num_classes, num_layers=1, bn_mom=0.9, **unused):
             # 2018: the first of these two is shifted, the second is not.
             current = reduction_cell(layers, right, left, channels, shifted=stage == 1)
         for cell in range(CELLS):
-            # A stage's first cell finds the input before it at twice its own size.
+            # For a stage's first cell, the previous input is twice as large.
             if cell == 0:
                 right = layers.squeezed(current, channels)
                 left = layers.halved(previous, channels // 2)
@@ -205,3 +239,12 @@ def get_symbol(num_classes, num_layers=1, bn_mom=0.9, **unused):
             previous, current = current, normal_cell(layers, right, left, channels)
     # (N, 4032, 7, 7)
     return get_fc1(current, num_classes, "E", bn_mom)
+
+
+SPEC = NetworkSpec(
+    letter="n",
+    family="NASNet-A",
+    paper="1707.07012",
+    build=get_symbol,
+    rows=[Row("n1")],
+)

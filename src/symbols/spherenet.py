@@ -1,8 +1,10 @@
 """The networks of SphereFace (Liu et al., arXiv 1704.08063, table 2), s20, s36 and s64."""
 
+from typing import Any
+
 from src.common.mxnet_backend import mx
-from src.symbols.symbol_utils import activation, scaled_pixels
-from src.symbols.versions import check_depth
+from src.symbols.spec import NetworkSpec, Row
+from src.symbols.symbol_utils import activation, convolution, scaled_pixels
 
 # Residual units in each of the four stages; 60 and 104 are 2018's own, not the paper's.
 UNITS = {
@@ -15,63 +17,71 @@ UNITS = {
 STAGE_CHANNELS = (64, 128, 256, 512)
 
 
-def bias(name, **attributes):
-    """A bias that learns twice as fast as the weights, and does not decay."""
+def bias(name: str, **attributes: Any) -> mx.sym.Symbol:
+    """A bias that learns twice as fast as the weights and does not decay."""
     return mx.sym.var(name, lr_mult=2.0, wd_mult=0.0, **attributes)
 
 
-def activated(data, num_filter, number, conv_workspace, **settings):
-    """Convolution of 3×3 that starts small, and PReLU; `number` is <stage>_<layer>."""
-    body = mx.sym.Convolution(
+def activated(
+    data: mx.sym.Symbol, num_filter: int, number: str, conv_workspace: int, **settings: Any
+) -> mx.sym.Symbol:
+    """Convolution of 3×3 with small initial weights, and PReLU; `number` is <stage>_<layer>."""
+    body = convolution(
         data,
-        mx.sym.var(f"conv{number}_weight", init=mx.init.Normal(0.01)),
-        num_filter=num_filter,
-        kernel=(3, 3),
-        pad=(1, 1),
+        num_filter,
+        f"conv{number}",
+        kernel=3,
+        weight=mx.sym.var(f"conv{number}_weight", init=mx.init.Normal(0.01)),
         workspace=conv_workspace,
-        name=f"conv{number}",
         **settings,
     )
     return activation(body, f"relu{number}")
 
 
-def first_layer(data, num_filter, stage, conv_workspace):
-    """(N, C, H, W) -> (N, num_filter, H/2, W/2); the only layer of a stage that has a bias."""
+def first_layer(
+    data: mx.sym.Symbol, num_filter: int, stage: int, conv_workspace: int
+) -> mx.sym.Symbol:
+    """(N, C, H, W) -> (N, num_filter, H/2, W/2); the only layer of a stage with a bias."""
     number = f"{stage}_1"
     offset = bias(f"conv{number}_bias", init=mx.init.Constant(0.0))
-    return activated(data, num_filter, number, conv_workspace, bias=offset, stride=(2, 2))
+    return activated(data, num_filter, number, conv_workspace, bias=offset, no_bias=False, stride=2)
 
 
-def residual_unit(data, num_filter, stage, layer, conv_workspace):
+def residual_unit(
+    data: mx.sym.Symbol, num_filter: int, stage: int, layer: int, conv_workspace: int
+) -> mx.sym.Symbol:
     """Two layers, `layer` and the next, plus the shortcut; keeps the shape of data."""
     body = data
     for number in (f"{stage}_{layer}", f"{stage}_{layer + 1}"):
-        body = activated(body, num_filter, number, conv_workspace, no_bias=True)
+        body = activated(body, num_filter, number, conv_workspace)
     return data + body
 
 
-def get_symbol(num_classes, num_layers, conv_workspace=256, **unused):
+def get_symbol(
+    num_classes: int, num_layers: int, conv_workspace: int = 256, **unused: Any
+) -> mx.sym.Symbol:
     """A network of SphereFace up to its embedding, a symbol of shape (N, num_classes) named fc1.
 
-    2018: it ends in a fully connected layer whatever --version-output says, and has no other
-    version. It has no batch normalisation, so that --bn-mom has nothing to do.
+    2018: it always ends in a fully connected layer, whatever --version-output is, and has no other
+    versions. It has no batch normalisation, so --bn-mom has no effect.
 
     Parameters
     ----------
-    num_classes : int
+    num_classes
         The embedding size.
-    num_layers : {20, 36, 60, 64, 104}
-    conv_workspace : int
-        MB of a GPU that a convolution may use for itself.
+    num_layers
+        20, 36, 60, 64 or 104
+    conv_workspace
+        Largest workspace of a convolution on a GPU, in MB.
     unused
-        The other networks' versions.
+        Settings of other networks; ignored.
 
     Raises
     ------
     InputError
         For a depth that does not exist.
     """
-    check_depth("s", num_layers, UNITS)
+    SPEC.check(num_layers)
     # (N, 3, 112, 112)
     body = scaled_pixels(mx.sym.var("data"))
     # (N, 64, 56, 56), (N, 128, 28, 28), (N, 256, 14, 14), (N, 512, 7, 7)
@@ -87,3 +97,13 @@ def get_symbol(num_classes, num_layers, conv_workspace=256, **unused):
         num_hidden=num_classes,
         name="fc1",
     )
+
+
+SPEC = NetworkSpec(
+    letter="s",
+    family="SphereFace",
+    paper="1704.08063",
+    build=get_symbol,
+    rows=[Row("s20"), Row("s36"), Row("s64")],
+    numbers=tuple(UNITS),
+)

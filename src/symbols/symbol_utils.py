@@ -1,97 +1,127 @@
-"""Layers that the networks share, and the heads that end them (`get_fc1`).
+"""Layers that the networks share, and the heads (`get_fc1`).
 
-Every function takes and returns symbols. Names of parameters are those of 2018: a published
-checkpoint loads into a symbol built here.
+Every function takes and returns symbols. Parameters have the names of 2018, so published
+checkpoints load into a symbol built here.
 """
+
+from collections.abc import Callable
+from typing import Any
 
 from src.common.errors import InputError
 from src.common.mxnet_backend import mx
+from src.graphs.shapes import INPUT_SHAPE, infer_shapes
 
-INPUT_SHAPE = (1, 3, 112, 112)  # what the channels of a feature map are inferred from
+Size = int | tuple[int, int]
+
 GNAP_CHANNELS = 512
 
 
-def scaled_pixels(data):
+def scaled_pixels(data: mx.sym.Symbol) -> mx.sym.Symbol:
     """Pixels 0..255 to about -1..1: (data - 127.5) / 128."""
     return (data - 127.5) * 0.0078125
 
 
-def batch_norm(data, name, bn_mom=0.9, fix_gamma=False, eps=2e-5):
-    """Batch normalisation (Ioffe and Szegedy, arXiv 1502.03167), the resnets' epsilon."""
+def batch_norm(
+    data: mx.sym.Symbol,
+    name: str,
+    bn_mom: float = 0.9,
+    fix_gamma: bool = False,
+    eps: float = 2e-5,
+) -> mx.sym.Symbol:
+    """Batch normalisation (Ioffe and Szegedy, arXiv 1502.03167), with the resnets' epsilon."""
     return mx.sym.BatchNorm(data, name=name, fix_gamma=fix_gamma, eps=eps, momentum=bn_mom)
 
 
-def activation(data, name, act_type="prelu"):
-    """PReLU (He et al., arXiv 1502.01852) with one learnt slope a channel, or what is named.
+def activation(data: mx.sym.Symbol, name: str, act_type: str = "prelu") -> mx.sym.Symbol:
+    """PReLU (He et al., arXiv 1502.01852) with one learnt slope per channel, or another activation.
 
     Parameters
     ----------
-    act_type : {'prelu', 'relu', 'sigmoid', 'softrelu', 'softsign', 'tanh'}
+    act_type
+        prelu, relu, sigmoid, softrelu, softsign or tanh
     """
     if act_type == "prelu":
         return mx.sym.LeakyReLU(data, act_type="prelu", name=name)
     return mx.sym.Activation(data, act_type=act_type, name=name)
 
 
-def convolution(data, num_filter, kernel, stride, name, **settings):
-    """Convolution without bias: (N, C, H, W) -> (N, num_filter, H/stride, W/stride)."""
+def convolution(
+    data: mx.sym.Symbol,
+    num_filter: int,
+    name: str,
+    kernel: Size = 1,
+    stride: Size = 1,
+    pad: Size | None = None,
+    num_group: int = 1,
+    no_bias: bool = True,
+    **settings: Any,
+) -> mx.sym.Symbol:
+    """Convolution: (N, C, H, W) -> (N, num_filter, H/stride, W/stride) with the default pad.
+
+    A size is one number, or (height, width).
+    """
+    kernel = _pair(kernel)
     return mx.sym.Convolution(
         data,
         num_filter=num_filter,
-        kernel=(kernel, kernel),
-        stride=(stride, stride),
-        pad=(kernel // 2, kernel // 2),
-        no_bias=True,
+        kernel=kernel,
+        stride=_pair(stride),
+        pad=(kernel[0] // 2, kernel[1] // 2) if pad is None else _pair(pad),
+        num_group=num_group,
+        no_bias=no_bias,
         name=name,
         **settings,
     )
 
 
-def linear_convolution(
-    data, num_filter, name, kernel=1, stride=1, pad=0, num_group=1, bn_mom=0.9, fix_gamma=False
-):
-    """Convolution and batch normalisation, named as the mobile networks name them.
+def _pair(size: Size) -> tuple[int, int]:
+    return size if isinstance(size, tuple) else (size, size)
 
-    (N, C, H, W) -> (N, num_filter, H', W'). The batch normalisation keeps MXNet's own epsilon.
+
+def linear_convolution(
+    data: mx.sym.Symbol,
+    num_filter: int,
+    name: str,
+    kernel: int = 1,
+    stride: int = 1,
+    pad: int = 0,
+    num_group: int = 1,
+    bn_mom: float = 0.9,
+    fix_gamma: bool = False,
+) -> mx.sym.Symbol:
+    """Convolution and batch normalisation, named as in the mobile networks.
+
+    (N, C, H, W) -> (N, num_filter, H', W'). The batch normalisation has MXNet's default epsilon.
     """
-    convolved = mx.sym.Convolution(
-        data,
-        num_filter=num_filter,
-        kernel=(kernel, kernel),
-        stride=(stride, stride),
-        pad=(pad, pad),
-        num_group=num_group,
-        no_bias=True,
-        name=f"{name}_conv2d",
-    )
+    convolved = convolution(data, num_filter, f"{name}_conv2d", kernel, stride, pad, num_group)
     return mx.sym.BatchNorm(
         convolved, fix_gamma=fix_gamma, momentum=bn_mom, name=f"{name}_batchnorm"
     )
 
 
-def activated_convolution(data, num_filter, name, **settings):
+def activated_convolution(
+    data: mx.sym.Symbol, num_filter: int, name: str, **settings: Any
+) -> mx.sym.Symbol:
     """Convolution, batch normalisation and PReLU; settings as in `linear_convolution`."""
     return activation(linear_convolution(data, num_filter, name, **settings), f"{name}_relu")
 
 
-def squeeze_excite(data, num_filter, name, act_type="prelu"):
-    """Channels weighted by what the whole map says of them (Hu et al., arXiv 1709.01507, fig. 2).
+def squeeze_excite(
+    data: mx.sym.Symbol, num_filter: int, name: str, act_type: str = "prelu"
+) -> mx.sym.Symbol:
+    """Each channel scaled by a weight computed from the whole map (Hu et al., arXiv 1709.01507).
 
-    (N, num_filter, H, W) -> the same shape; the squeeze is to num_filter // 16.
+    (N, num_filter, H, W) -> the same shape; squeezed to num_filter // 16 channels (fig. 2).
     """
     # (N, num_filter, 1, 1)
     weight = mx.sym.Pooling(
         data, global_pool=True, kernel=(7, 7), pool_type="avg", name=f"{name}_se_pool1"
     )
     # (N, num_filter // 16, 1, 1)
-    weight = mx.sym.Convolution(
-        weight, num_filter=num_filter // 16, kernel=(1, 1), name=f"{name}_se_conv1"
-    )
+    weight = convolution(weight, num_filter // 16, f"{name}_se_conv1", no_bias=False)
     weight = activation(weight, f"{name}_se_relu1", act_type)
     # (N, num_filter, 1, 1)
-    weight = mx.sym.Convolution(
-        weight, num_filter=num_filter, kernel=(1, 1), name=f"{name}_se_conv2"
-    )
+    weight = convolution(weight, num_filter, f"{name}_se_conv2", no_bias=False)
     weight = mx.sym.Activation(weight, act_type="sigmoid", name=f"{name}_se_sigmoid")
     return mx.sym.broadcast_mul(data, weight)
 
@@ -99,47 +129,47 @@ def squeeze_excite(data, num_filter, name, act_type="prelu"):
 # The heads: last feature map (N, C, H, W) -> embeddings (N, num_classes).
 
 
-def _fully_connected(data, num_classes, name):
+def _fully_connected(data: mx.sym.Symbol, num_classes: int, name: str) -> mx.sym.Symbol:
     return mx.sym.FullyConnected(data, num_hidden=num_classes, name=name)
 
 
-def _pre_fc1_as_fc1(data, num_classes):
-    """A layer called fc1 with parameters called pre_fc1, as the heads B and K have."""
+def _pre_fc1_as_fc1(data: mx.sym.Symbol, num_classes: int) -> mx.sym.Symbol:
+    """A layer called fc1 with parameters called pre_fc1, as in heads B and K."""
     weight, bias = mx.sym.var("pre_fc1_weight"), mx.sym.var("pre_fc1_bias")
     return mx.sym.FullyConnected(data, weight, bias, num_hidden=num_classes, name="fc1")
 
 
-def _final_norm(data, bn_mom):
+def _final_norm(data: mx.sym.Symbol, bn_mom: float) -> mx.sym.Symbol:
     return batch_norm(data, "fc1", bn_mom, fix_gamma=True)
 
 
-def _pooled(last_conv, bn_mom, flat_name=None):
+def _pooled(last_conv: mx.sym.Symbol, bn_mom: float, flat_name: str | None = None) -> mx.sym.Symbol:
     """(N, C, H, W) -> (N, C): normalised, activated, averaged over the map."""
-    # 2018: PReLU whatever --version-act says.
+    # 2018: PReLU whatever --version-act is.
     body = activation(batch_norm(last_conv, "bn1", bn_mom), "relu1")
     body = mx.sym.Pooling(body, global_pool=True, kernel=(7, 7), pool_type="avg", name="pool1")
     return mx.sym.Flatten(body, name=flat_name)
 
 
-def _dropped(last_conv, bn_mom):
+def _dropped(last_conv: mx.sym.Symbol, bn_mom: float) -> mx.sym.Symbol:
     return mx.sym.Dropout(batch_norm(last_conv, "bn1", bn_mom), p=0.4)
 
 
-def _head_a(last_conv, num_classes, bn_mom):
+def _head_a(last_conv: mx.sym.Symbol, num_classes: int, bn_mom: float) -> mx.sym.Symbol:
     return _pooled(last_conv, bn_mom, flat_name="fc1")
 
 
-def _head_b(last_conv, num_classes, bn_mom):
+def _head_b(last_conv: mx.sym.Symbol, num_classes: int, bn_mom: float) -> mx.sym.Symbol:
     return _pre_fc1_as_fc1(_pooled(last_conv, bn_mom), num_classes)
 
 
-def _head_c(last_conv, num_classes, bn_mom):
+def _head_c(last_conv: mx.sym.Symbol, num_classes: int, bn_mom: float) -> mx.sym.Symbol:
     pooled = _pooled(last_conv, bn_mom)
     return _final_norm(_fully_connected(pooled, num_classes, "pre_fc1"), bn_mom)
 
 
-def _head_d(last_conv, num_classes, bn_mom):
-    """As C, with PReLU; here fc1_output is what is trained (in 2018 the layer before it)."""
+def _head_d(last_conv: mx.sym.Symbol, num_classes: int, bn_mom: float) -> mx.sym.Symbol:
+    """Like C, with PReLU; here the loss is on fc1_output (in 2018 on the layer before it)."""
     body = _fully_connected(_pooled(last_conv, bn_mom), num_classes, "pre_fc1")
     parameters = {
         part: mx.sym.var(f"fc1_{part}") for part in ("gamma", "beta", "moving_mean", "moving_var")
@@ -151,57 +181,55 @@ def _head_d(last_conv, num_classes, bn_mom):
     return mx.sym.LeakyReLU(body, slope, act_type="prelu", name="fc1")
 
 
-def _head_e(last_conv, num_classes, bn_mom):
+def _head_e(last_conv: mx.sym.Symbol, num_classes: int, bn_mom: float) -> mx.sym.Symbol:
     dropped = _dropped(last_conv, bn_mom)
     return _final_norm(_fully_connected(dropped, num_classes, "pre_fc1"), bn_mom)
 
 
-def _head_f(last_conv, num_classes, bn_mom):
+def _head_f(last_conv: mx.sym.Symbol, num_classes: int, bn_mom: float) -> mx.sym.Symbol:
     return _fully_connected(_dropped(last_conv, bn_mom), num_classes, "fc1")
 
 
-def _head_g(last_conv, num_classes, bn_mom):
+def _head_g(last_conv: mx.sym.Symbol, num_classes: int, bn_mom: float) -> mx.sym.Symbol:
     return _fully_connected(batch_norm(last_conv, "bn1", bn_mom), num_classes, "fc1")
 
 
-def _head_h(last_conv, num_classes, bn_mom):
+def _head_h(last_conv: mx.sym.Symbol, num_classes: int, bn_mom: float) -> mx.sym.Symbol:
     return _fully_connected(last_conv, num_classes, "fc1")
 
 
-def _head_j(last_conv, num_classes, bn_mom):
+def _head_j(last_conv: mx.sym.Symbol, num_classes: int, bn_mom: float) -> mx.sym.Symbol:
     return _final_norm(_fully_connected(last_conv, num_classes, "pre_fc1"), bn_mom)
 
 
-def _head_z(last_conv, num_classes, bn_mom):
+def _head_z(last_conv: mx.sym.Symbol, num_classes: int, bn_mom: float) -> mx.sym.Symbol:
     return mx.sym.Flatten(_dropped(last_conv, bn_mom), name="fc1")
 
 
-def _head_gdc(last_conv, num_classes, bn_mom):
+def _head_gdc(last_conv: mx.sym.Symbol, num_classes: int, bn_mom: float) -> mx.sym.Symbol:
     """Global depthwise convolution (MobileFaceNets, arXiv 1804.07573, table 1)."""
     # (N, 512, 1, 1)
     body = linear_convolution(last_conv, 512, "conv_6dw7_7", kernel=7, num_group=512, bn_mom=bn_mom)
     return _final_norm(_fully_connected(body, num_classes, "pre_fc1"), bn_mom)
 
 
-def _equal_norms(body):
-    """Each place of the map scaled to the same length of its vector of channels.
+def _equal_norms(body: mx.sym.Symbol) -> mx.sym.Symbol:
+    """The channel vectors at all positions of the map, scaled to the same length.
 
-    2018: that length is the mean over the *whole batch*, so an embedding depends (by scale) on the
-    others in its batch.
+    2018: this length is the mean over the *whole batch*, so the scale of an embedding depends on
+    the other images in its batch.
     """
-    # (N, 1, H, W); the bound keeps a vector of zeros from giving NaN.
+    # (N, 1, H, W); the bound avoids NaN for a vector of zeros.
     length = mx.sym.sqrt(mx.sym.maximum(mx.sym.sum(body * body, axis=1, keepdims=True), 1e-20))
     return mx.sym.broadcast_mul(body, mx.sym.broadcast_div(mx.sym.mean(length), length))
 
 
-def _head_gnap(last_conv, num_classes, bn_mom):
-    """Global norm-aware pooling (MobileFaceNet++), wider or narrower than 512 as is asked for."""
+def _head_gnap(last_conv: mx.sym.Symbol, num_classes: int, bn_mom: float) -> mx.sym.Symbol:
+    """Global norm-aware pooling (MobileFaceNet++), for embeddings of any size."""
     _require_channels(last_conv, GNAP_CHANNELS, "GNAP")
     body = last_conv
     if num_classes > GNAP_CHANNELS:
-        body = mx.sym.Convolution(
-            body, num_filter=num_classes, kernel=(1, 1), no_bias=True, name="convx"
-        )
+        body = convolution(body, num_classes, "convx")
         body = activation(batch_norm(body, "convx_bn", bn_mom), "convx_relu")
     # (N, max(512, num_classes), 7, 7)
     body = _equal_norms(batch_norm(body, "bn6f", bn_mom, fix_gamma=True))
@@ -212,16 +240,16 @@ def _head_gnap(last_conv, num_classes, bn_mom):
     return _final_norm(mx.sym.Flatten(body), bn_mom)
 
 
-def _require_channels(last_conv, channels, fc_type):
-    _, (shape,), _ = last_conv.infer_shape(data=INPUT_SHAPE)
+def _require_channels(last_conv: mx.sym.Symbol, channels: int, fc_type: str) -> None:
+    (shape,) = infer_shapes(last_conv, data=INPUT_SHAPE).outputs
     if shape[1] != channels:
         raise InputError(
             f"--version-output {fc_type} needs a network that ends in {channels} channels; "
-            f"this one ends in {shape[1]}: take another --version-output"
+            f"this one ends in {shape[1]}: use another --version-output"
         )
 
 
-HEADS = {
+HEADS: dict[str, Callable[[mx.sym.Symbol, int, float], mx.sym.Symbol]] = {
     "A": _head_a,
     "B": _head_b,
     "C": _head_c,
@@ -239,20 +267,23 @@ HEADS = {
 }
 
 
-def get_fc1(last_conv, num_classes, fc_type, bn_mom=0.9):
+def get_fc1(
+    last_conv: mx.sym.Symbol, num_classes: int, fc_type: str, bn_mom: float = 0.9
+) -> mx.sym.Symbol:
     """The embedding, a symbol of shape (N, num_classes) whose output is `fc1_output`.
 
     Parameters
     ----------
-    last_conv : Symbol
+    last_conv
         The network's last feature map, (N, C, H, W), 7×7 for photos of 112×112.
-    num_classes : int
+    num_classes
         The embedding size, D.
-    fc_type : str
+    fc_type
         GP: average over the map, FC: fully connected, BN: batch normalisation.
         A: BN PReLU GP (D is the number of channels) · B, K: A, FC · C, GAP: B, BN · D: C, PReLU ·
         E: BN dropout FC BN · F: BN dropout FC · G: BN FC · H: FC · J: FC BN · Z: BN dropout (D is
-        all of the map) · GDC: 7×7 depthwise convolution, FC, BN · GNAP: norm-aware GP, (BN FC) BN.
+        the size of the map) · GDC: 7×7 depthwise convolution, FC, BN · GNAP: norm-aware GP,
+        (BN FC) BN.
 
     Raises
     ------

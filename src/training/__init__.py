@@ -1,1 +1,1 @@
-"""What both training commands share: networks, losses, callbacks, the fit loop."""
+"""Training: the trainer and its classifiers, the loop, its hooks, and the state of a run."""

@@ -1,75 +1,89 @@
-"""The loop over batches, and what it needs to be stopped and to go on."""
+"""The loop over batches."""
 
 import logging
 import math
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import Protocol
 
-from src.training.stopping import Diverged, stop_on_signals
-from src.triplet_image_iter import NoTriplets
+from src.common.errors import NoMoreData
+from src.common.mxnet_backend import mx
+from src.training.hooks import Hook, Progress, call_each
+from src.training.schedule import Schedule
+from src.training.stopping import StopRequest, stop_on_signals
+from src.training.trainer import Trainer
 
 log = logging.getLogger()  # 2018: its lines begin with "INFO:root:"
 
 
-@dataclass
-class Progress:
-    """How far a run is; also what MXNet's own callbacks look for.
+class TrainingData(Protocol):
+    """What the loop needs from an iterator."""
 
-    `step` counts batches from 1 through the run, `nbatch` from 0 within the epoch.
-    """
+    def next(self) -> mx.io.DataBatch:
+        """The next batch; StopIteration at the end of an epoch."""
 
-    epoch: int = 0
-    nbatch: int = -1
-    step: int = 0
-    eval_metric: object = None
+    def reset(self) -> None:
+        """Starts the next epoch; `NoMoreData` if there is none."""
 
 
-def fit(model, train_data, metric, schedule, callbacks, progress):
-    """Steps the model until its schedule ends; True if a signal ended it before.
+def fit(
+    trainer: Trainer,
+    train_data: TrainingData,
+    metric: mx.metric.CompositeEvalMetric,
+    schedule: Schedule,
+    hooks: Sequence[Hook],
+    progress: Progress,
+) -> bool:
+    """Trains until the schedule ends; returns whether a signal stopped it earlier.
 
     Parameters
     ----------
-    model : TrainingModel
-        Bound, its optimizer installed.
-    train_data : DataIter
-        Gives a batch and a label array each time.
-    metric : mx.metric.CompositeEvalMetric
-        With a member `lossvalue`.
-    schedule : Schedule
-    callbacks : list of callable
-        Called with `progress` after each batch.
-    progress : Progress
-        Where to begin; changed in place.
+    trainer
+        Bound, and with an optimizer.
+    metric
+        One of its members is called `lossvalue`.
+    progress
+        Where to start; changed in place.
 
     Raises
     ------
     Diverged
         The loss is no longer finite.
+    NoMoreData
+        There is not enough data for one batch.
     """
-    began_at = progress.step
+    started_at = progress.step
     progress.eval_metric = metric
     with stop_on_signals() as stop:
         while progress.epoch < schedule.end_epoch:
-            began = time.perf_counter()
+            started = time.perf_counter()
             _reset_epoch(metric)
             try:
-                if _run_epoch(model, train_data, schedule, callbacks, progress, stop):
-                    return bool(stop)
-                _log_epoch(progress, time.perf_counter() - began)
+                if _run_epoch(trainer, train_data, schedule, hooks, progress, stop):
+                    break
+                _log_epoch(progress, metric, time.perf_counter() - started)
+                call_each(hooks, "after_epoch", trainer, progress)
                 progress.epoch += 1
                 progress.nbatch = -1
                 if progress.epoch < schedule.end_epoch:
                     train_data.reset()
-            except NoTriplets as reason:
-                if progress.step == began_at:
+            except NoMoreData as reason:
+                if progress.step == started_at:
                     raise
                 log.warning("training ends here: %s", reason)
                 return False
-    return False
+        return bool(stop)
 
 
-def _run_epoch(model, train_data, schedule, callbacks, progress, stop):
-    """Goes through one epoch; True where the run ends within it."""
+def _run_epoch(
+    trainer: Trainer,
+    train_data: TrainingData,
+    schedule: Schedule,
+    hooks: Sequence[Hook],
+    progress: Progress,
+    stop: StopRequest,
+) -> bool:
+    """Trains one epoch; returns whether the run has ended."""
     limit = schedule.max_steps if schedule.max_steps > 0 else math.inf
     while progress.step < limit:
         try:
@@ -78,37 +92,23 @@ def _run_epoch(model, train_data, schedule, callbacks, progress, stop):
             return False
         progress.step += 1
         progress.nbatch += 1
-        model.step(batch, schedule.rate(progress.step), schedule.beta(progress.step))
-        model.module.update_metric(progress.eval_metric, batch.label)
-        check_finite(model, progress)
-        for callback in callbacks:
-            callback(progress)
+        trainer.step(batch, progress.step)
+        trainer.update_metric(progress.eval_metric, batch.label)
+        call_each(hooks, "after_step", trainer, progress)
         if stop:
             return True
     return True
 
 
-def check_finite(model, progress):
-    """Raises `Diverged` if the loss is NaN or infinite, naming what is and since which batch."""
-    values = dict(progress.eval_metric.get_name_value())
-    if math.isfinite(values["lossvalue"]):
-        return
-    raise Diverged(
-        f"batch {progress.step}: the loss is {values['lossvalue']}; not finite are the outputs "
-        f"{', '.join(model.non_finite_outputs()) or 'none'}, and after the update the parameters "
-        f"{', '.join(model.non_finite()[:6]) or 'none'}"
-    )
-
-
-def _reset_epoch(metric):
-    """Empties the means over the epoch; those since the last speed line go on."""
+def _reset_epoch(metric: mx.metric.CompositeEvalMetric) -> None:
+    """Clears the means over the epoch; those since the last speed line continue."""
     for member in metric.metrics:
         member.global_sum_metric = 0.0
         member.global_num_inst = 0
 
 
-def _log_epoch(progress, seconds):
-    for name, value in progress.eval_metric.get_global_name_value():
-        if not math.isnan(value):  # as where a run goes on behind an epoch's last batch
+def _log_epoch(progress: Progress, metric: mx.metric.CompositeEvalMetric, seconds: float) -> None:
+    for name, value in metric.get_global_name_value():
+        if not math.isnan(value):  # as in a resumed epoch that had already ended
             log.info("Epoch[%d] Train-%s=%f", progress.epoch, name, value)
     log.info("Epoch[%d] Time cost=%.3f", progress.epoch, seconds)

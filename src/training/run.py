@@ -1,23 +1,26 @@
-"""A run of training as a whole: begins or goes on, steps to its end, and loses nothing."""
+"""A training run: starting or resuming, training to the end, and saving its state."""
 
-import functools
 import logging
 import os
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
 
-from src.common import checkpoints
-from src.common.errors import InputError
-from src.common.mxnet_backend import mx
-from src.common.noise_sgd import NoiseSGD
-from src.training.callbacks import (
-    BetaLine,
-    CheckpointRule,
-    Milestones,
-    RateFall,
+from src.checkpoints.names import params_path
+from src.common.errors import INTERRUPTED, InputError
+from src.common.mxnet_backend import Parameters, mx
+from src.losses.base import Loss
+from src.training.fit import TrainingData, fit
+from src.training.hooks import (
+    FiniteLoss,
+    Hook,
+    Progress,
+    RateChange,
     RateLine,
     SpeedLine,
+    StepValueLine,
+    call_each,
 )
-from src.training.fit import Progress, fit
+from src.training.milestones import CheckpointRule, Milestones
 from src.training.resume import (
     check_same_run,
     read_state,
@@ -25,18 +28,39 @@ from src.training.resume import (
     state_path,
     write_state,
 )
+from src.training.schedule import Schedule
 from src.training.stopping import Diverged
+from src.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
-INTERRUPTED = 130  # the exit status of a program that a signal ended
+Verify = Callable[[Trainer, int], list[float]]
+
+
+class ResumableData(TrainingData, Protocol):
+    """Training data that can be resumed."""
+
+    batch_size: int
+    provide_data: list[Any]
+
+    def epoch_length(self) -> tuple[int | None, int]:
+        """(batches in each epoch, or None if epochs differ; images that an epoch is made from)."""
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` needs, as plain numbers."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continues where the data that returned `state` was."""
+
+    def wait_seconds(self) -> float:
+        """Total time spent waiting for data."""
 
 
 class Settings(NamedTuple):
-    """What a run is told beside its model and data.
+    """The settings of a run.
 
-    `prefix`, `ckpt`, `verbose`, `resume` are the flags of that name; `seed` is a number; `identity`
-    maps those flags to their values that have to be the same when the run goes on.
+    `prefix`, `ckpt`, `verbose`, `resume` are the flags of that name. `identity` contains the values
+    of the flags that must be the same when the run is resumed.
     """
 
     prefix: str
@@ -44,102 +68,85 @@ class Settings(NamedTuple):
     verbose: int
     resume: bool
     seed: int
-    identity: dict
-
-
-def make_optimizer(rate, momentum, decay, devices, noise=0.0, fc7_lr_mult=1.0, fc7_wd_mult=1.0):
-    """The SGD of a run; with noise on the gradients where `noise` is above 0.
-
-    2018: made without the symbol, so that its lr_mult and wd_mult attributes are not seen: the
-    softmax bias learns at the same rate as all else, and decay reaches biases and batch
-    normalisation too. The factors for fc7_weight were without effect as well; here they have it.
-
-    Parameters
-    ----------
-    rate, momentum, decay : float
-        --lr, --mom, --wd.
-    devices : int
-        The gradient is scaled by 1/devices.
-    """
-    options = {
-        "learning_rate": rate,
-        "momentum": momentum,
-        "wd": decay,
-        "rescale_grad": 1.0 / devices,
-    }
-    if noise > 0.0:
-        print("use noise sgd")
-        optimizer = NoiseSGD(noise, **options)
-    else:
-        optimizer = mx.optimizer.SGD(**options)
-    optimizer.set_lr_mult({"fc7_weight": fc7_lr_mult})
-    optimizer.set_wd_mult({"fc7_weight": fc7_wd_mult})
-    return optimizer
+    identity: dict[str, Any]
 
 
 class Run:
-    """A model, its data, and the file that holds the state of both.
+    """A trainer, its data, and the file with the state of both.
 
     Parameters
     ----------
-    model : TrainingModel
+    trainer
         Not yet bound.
-    train_data : DataIter
-        With `state` and `restore`.
-    settings : Settings
+    train_data
+    settings
     """
 
-    def __init__(self, model, train_data, settings):
-        self.model = model
+    def __init__(self, trainer: Trainer, train_data: ResumableData, settings: Settings) -> None:
+        self.trainer = trainer
         self.train_data = train_data
         self.settings = settings
         self.seed = settings.seed
         self.path = state_path(settings.prefix)
-        self._numbers = None
-        self._momentum = {}
+        self._numbers: dict[str, Any] | None = None
+        self._momentum: Parameters = {}
 
-    def bind(self, initializer, arg_params, aux_params):
-        """Binds the model: with the state's parameters, the given ones, or drawn ones."""
+    def bind(
+        self,
+        initializer: mx.init.Initializer,
+        arg_params: Parameters | None,
+        aux_params: Parameters | None,
+    ) -> None:
+        """Binds the trainer, with the parameters of the state, the given ones, or new ones."""
         data_shape = self.train_data.provide_data[0].shape
         if self.settings.resume:
             if os.path.exists(self.path):
                 arg_params, aux_params = self._read()
             else:
-                log.info("there is no %s: the run starts from its beginning", self.path)
-        self.model.bind(data_shape[0], data_shape[1:], initializer, arg_params, aux_params)
+                log.info("there is no %s: the run starts at the first batch", self.path)
+        self.trainer.bind(data_shape[0], data_shape[1:], initializer, arg_params, aux_params)
 
-    def _read(self):
+    def _read(self) -> tuple[Parameters, Parameters]:
         arrays, self._numbers = read_state(self.path)
         check_same_run(self.path, self._numbers["identity"], self.settings.identity)
-        kinds = {"arg": {}, "aux": {}, "momentum": self._momentum}
+        kinds: dict[str, Parameters] = {"arg": {}, "aux": {}, "momentum": self._momentum}
         for key, array in arrays.items():
             kind, _, name = key.partition(":")
             kinds[kind][name] = array
         return kinds["arg"], kinds["aux"]
 
-    def restore(self, milestones):
-        """The `Progress` to begin with; sets momentum, data order, counters and generators."""
+    @property
+    def finished_steps(self) -> int:
+        """Batches that the run has already trained on, known after `bind`."""
+        return self._numbers["step"] if self._numbers else 0
+
+    def _restore(self, milestones: Milestones) -> Progress:
+        """Where to start; restores momentum, data order, counters and generators."""
         numbers = self._numbers
         if numbers is None:
             return Progress()
-        self.model.set_momentum(self._momentum)
+        self.trainer.set_momentum(self._momentum)
         self.train_data.restore(numbers["data"])
         milestones.restore(numbers["milestones"])
         self.seed = numbers["seed"]
         seed_generators(self.seed, numbers["step"])
-        log.info("going on behind batch %d, from %s", numbers["step"], self.path)
+        log.info("resuming after batch %d, from %s", numbers["step"], self.path)
         return Progress(numbers["epoch"], numbers["nbatch"], numbers["step"])
 
-    def save_state(self, progress, milestones_state):
-        """Writes all that `restore` needs."""
-        # MXNet tells nobody the state of its generator. So all are set to a known one here, in the
-        # run that goes on as in the one that is restored.
+    def _save_state(
+        self, trainer: Trainer, progress: Progress, milestones_state: dict[str, Any]
+    ) -> None:
+        """Writes everything that `_restore` needs."""
+        # MXNet has no public API for the state of its generator. So all generators are seeded again
+        # here, in the same way as when the run is restored.
         seed_generators(self.seed, progress.step)
-        arg_params, aux_params = self.model.parameters()
-        arrays = {f"arg:{name}": array for name, array in arg_params.items()}
-        arrays.update({f"aux:{name}": array for name, array in aux_params.items()})
-        momentum = self.model.momentum()
-        arrays.update({f"momentum:{name}": array for name, array in momentum.items()})
+        arg_params, aux_params = trainer.parameters()
+        kinds = {"arg": arg_params, "aux": aux_params, "momentum": trainer.momentum()}
+        arrays = {
+            f"{kind}:{name}": array
+            for kind, named in kinds.items()
+            for name, array in named.items()
+        }
         numbers = {
             "identity": self.settings.identity,
             "seed": self.seed,
@@ -151,80 +158,86 @@ class Run:
         }
         write_state(self.path, arrays, numbers)
 
-    def check_parameters(self, step):
-        """Raises `Diverged` if there is NaN or infinity among the parameters."""
-        broken = self.model.non_finite()
-        if broken:
-            raise Diverged(f"batch {step}: not finite are the parameters {', '.join(broken[:6])}")
-
-    def train(self, optimizer, schedule, metric, verify):
-        """From the first batch, or the one behind the state's, to the end.
+    def train(
+        self,
+        optimizer: mx.optimizer.Optimizer,
+        schedule: Schedule,
+        loss: Loss,
+        verify: Verify,
+        more_hooks: Sequence[Hook] = (),
+    ) -> None:
+        """Trains to the end, from the first batch or the one after the saved state.
 
         Parameters
         ----------
-        optimizer : mx.optimizer.Optimizer
-        schedule : Schedule
-        metric : mx.metric.EvalMetric
-            With a member `lossvalue`.
-        verify : callable
-            From a batch number to the accuracies of the targets.
+        optimizer
+            Created with `finished_steps`.
+        verify
+            Takes the trainer and a batch number; prints and returns the accuracies of the targets.
+        more_hooks
+            Called after the run's own hooks.
 
         Raises
         ------
         Diverged
-            Names the tensor, the batch, and the last good checkpoint.
+            The message names the array, the batch, and the last good checkpoint.
         SystemExit
-            A signal ended the run; its state is written.
+            A signal ended the run; its state is saved.
         """
-        self.model.init_optimizer(optimizer)
-
-        def check_and_verify(step):
-            self.check_parameters(step)
-            try:
-                return verify(step)
-            except InputError as error:  # the sets were checked when they were read
-                raise Diverged(f"batch {step}: {error}") from None
-
+        trainer, settings = self.trainer, self.settings
+        trainer.init_optimizer(optimizer)
         milestones = Milestones(
-            self.settings.verbose,
-            check_and_verify,
-            CheckpointRule(self.settings.ckpt),
-            functools.partial(self.model.save, self.settings.prefix),
-            self.save_state,
+            settings.verbose,
+            lambda trainer, step: _checked(trainer, step, verify),
+            CheckpointRule(settings.ckpt),
+            lambda trainer, number: trainer.save(settings.prefix, number),
+            self._save_state,
         )
-        progress = self.restore(milestones)
-        batch_size = self.train_data.batch_size
-        callbacks = [
-            RateFall(schedule),
-            SpeedLine(batch_size, schedule.last_step, self.train_data.wait_seconds),
+        progress = self._restore(milestones)
+        hooks: list[Hook] = [
+            FiniteLoss(),
+            RateChange(schedule),
+            SpeedLine(self.train_data.batch_size, schedule.last_step, self.train_data.wait_seconds),
             RateLine(schedule),
-            BetaLine(schedule),
+            StepValueLine(loss),
             milestones,
+            *more_hooks,
         ]
+        metric = mx.metric.CompositeEvalMetric(trainer.classifier.metrics())
         try:
-            stopped = fit(self.model, self.train_data, metric, schedule, callbacks, progress)
-            if stopped:
-                self._leave(progress, milestones)
-            milestones.finish(progress)
+            if fit(trainer, self.train_data, metric, schedule, hooks, progress):
+                self._stop(progress, milestones)
+            call_each(hooks, "finish", trainer, progress)
         except Diverged as error:
             raise Diverged(f"{error}. {self._after_divergence(milestones)}") from None
 
-    def _leave(self, progress, milestones):
+    def _stop(self, progress: Progress, milestones: Milestones) -> None:
         """Ends the program after a signal."""
         if self.settings.ckpt:
-            self.save_state(progress, milestones.state())
+            self._save_state(self.trainer, progress, milestones.state())
             log.warning(
-                "stopped behind batch %d; the same command with --resume goes on from there",
+                "stopped after batch %d; run the same command with --resume to continue",
                 progress.step,
             )
         else:
-            log.warning("stopped behind batch %d; --ckpt 0 keeps nothing", progress.step)
+            log.warning("stopped after batch %d; --ckpt 0 saves nothing", progress.step)
         raise SystemExit(INTERRUPTED)
 
-    def _after_divergence(self, milestones):
+    def _after_divergence(self, milestones: Milestones) -> str:
         prefix, number = self.settings.prefix, milestones.saved_number
-        good = checkpoints.params_path(prefix, number) if number else "none yet"
+        good = params_path(prefix, number) if number else "none yet"
         return (
-            f"Last good checkpoint: {good}. A lower --lr mends it, or starting from a softmax "
-            "checkpoint (--loss-type 0, then --pretrained)"
+            f"Last good checkpoint: {good}. Use a lower --lr, or start from a softmax checkpoint "
+            "(--loss-type 0, then --pretrained)"
         )
+
+
+def _checked(trainer: Trainer, step: int, verify: Verify) -> list[float]:
+    """What `verify` returns; `Diverged` if parameters or embeddings are not finite."""
+    broken = trainer.non_finite()
+    if broken:
+        raise Diverged(f"batch {step}: these parameters are not finite: {', '.join(broken[:6])}")
+    try:
+        return verify(trainer, step)
+    except InputError as error:  # the sets were checked when they were read
+        raise Diverged(f"batch {step}: {error}") from None

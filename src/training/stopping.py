@@ -1,8 +1,11 @@
-"""Why a run ends before its time: a signal, or numbers that are no longer finite."""
+"""Reasons to end a run early: a signal, or values that are no longer finite."""
 
 import contextlib
 import signal
 import threading
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
 
 from src.common.errors import InputError
 
@@ -12,33 +15,33 @@ class Diverged(InputError):
 
 
 class StopRequest:
-    """Becomes true after a signal asked for the end."""
+    """Becomes true when a signal has asked the run to stop."""
 
-    def __init__(self):
-        self.signal = None
+    def __init__(self) -> None:
+        self.signal: int | None = None
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         return self.signal is not None
 
 
 @contextlib.contextmanager
-def stop_on_signals():
-    """Yields a `StopRequest` that Ctrl-C and SIGTERM set; a second one ends the program at once.
+def stop_on_signals() -> Iterator[StopRequest]:
+    """Yields a `StopRequest` that Ctrl-C and SIGTERM set; a second signal ends the program at once.
 
-    The step under way is finished first: parameters are updated one after another, and half a step
-    is none. Outside of the main thread, where Python takes no signals, it never becomes true.
+    The current step is finished first: a run never stops in the middle of an update. Outside of the
+    main thread, where Python does not receive signals, the request never becomes true.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    former = {}
+    former: dict[int, Any] = {}
 
-    def ask(number, _frame):
+    def ask(number: int, _frame: FrameType | None) -> None:
         request.signal = number
         restore()
 
-    def restore():
+    def restore() -> None:
         for number, handler in former.items():
             signal.signal(number, handler)
 

@@ -1,4 +1,4 @@
-"""The command on a folder planted with every kind of photo and junk."""
+"""The command on a folder with every kind of photo, and with files that are not photos."""
 
 import argparse
 import io
@@ -11,11 +11,12 @@ from PIL import Image
 
 from src.align import alignment
 from src.align.align_megaface import IOU, main, parse_arguments, to_rgb
-from src.align.journal import Outcome
-from src.align.ladder import Detector, align_face
+from src.align.detector import MtcnnDetector
+from src.align.journal import Key, Outcome
+from src.align.ladder import Photo, align_photos
 from src.align.mtcnn_weights import NPY_FILES, load_weights
 from src.common.errors import InputError
-from src.common.face_image import get_dataset
+from src.formats.photo_sets import get_dataset
 
 JUNK = {
     "p2/empty.jpg": "the file is empty",
@@ -24,7 +25,7 @@ JUNK = {
     "p2/wall.png": "no face of at least 100 pixels found in 300×200 pixels",
     "p2/deeper": "a folder, not a photo",
     "p2/a\tb.jpg": "a name with a tab",
-    "p3/x.webp.jpg": "its aligned face would have the name of that of",
+    "p3/x.webp.jpg": "its aligned face would overwrite that of",
 }
 
 
@@ -36,12 +37,12 @@ def encoded(image, form, **arguments):
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory, portrait):
-    """DIR/<person>/<photo>: one face in all forms in p1 and p3, junk in p2 and p3."""
+    """DIR/<person>/<photo>: one face in all formats in p1 and p3, other files in p2 and p3."""
     root = tmp_path_factory.mktemp("planted") / "photos"
     face = Image.fromarray(portrait[:300, 80:380])
     two_faces = Image.fromarray(np.hstack([portrait[:300, 80:380], portrait[:300, 379:79:-1]]))
     exif = Image.Exif()
-    exif[0x0112] = 6  # the stored picture is to be turned right to stand upright
+    exif[0x0112] = 6  # the stored picture has to be rotated clockwise
     grey = np.asarray(face.convert("L"))
     jpeg = encoded(face, "JPEG", quality=95)
     contents = {
@@ -99,7 +100,7 @@ def test_every_kind_of_photo_is_aligned(aligned, photos):
         content = np.frombuffer((aligned / path).read_bytes(), np.uint8)
         face = cv2.imdecode(content, cv2.IMREAD_COLOR)
         assert face.shape == (112, 112, 3)
-        if "two" not in path:  # there the other face may come first
+        if "two" not in path:  # its first face may be the other one
             grey = cv2.cvtColor(face, cv2.COLOR_BGR2GRAY).astype(float)
             assert np.corrcoef(grey.ravel(), reference.ravel())[0, 1] > 0.9, path
 
@@ -110,7 +111,7 @@ def test_colours_are_kept(aligned):
     assert red > green > blue, "skin"
 
 
-def test_each_skipped_photo_stands_beside_the_list_with_its_reason(aligned, photos):
+def test_skipped_photos_are_listed_with_their_reasons(aligned, photos):
     text = (aligned / "lst.skipped").read_text("utf-8")
     for name, reason in JUNK.items():
         escaped = name.replace("\t", "\\t")
@@ -141,17 +142,18 @@ class Interrupted(Exception):
     pass
 
 
-def test_a_stopped_run_goes_on_where_it_was(photos, aligned, tmp_path, monkeypatch, capsys):
+def test_a_stopped_run_resumes(photos, aligned, tmp_path, monkeypatch, capsys):
     done, limit = [], 6
 
-    def stops_midway(job, settings):
-        if len(done) == limit:
+    def stops_midway(jobs, settings):
+        if len(done) >= limit:
             raise Interrupted
-        done.append(job.name)
-        return original(job, settings)
+        done.extend(job.key.name for job in jobs)
+        return original(jobs, settings)
 
-    original = alignment.align_photo
-    monkeypatch.setattr(alignment, "align_photo", stops_midway)
+    original = alignment.align_group
+    monkeypatch.setattr(alignment, "align_group", stops_midway)
+    monkeypatch.setattr(alignment, "GROUP_PHOTOS", 3)
     output = tmp_path / "out"
     with pytest.raises(Interrupted):
         run(photos, output, "--num-workers", "1")
@@ -163,13 +165,13 @@ def test_a_stopped_run_goes_on_where_it_was(photos, aligned, tmp_path, monkeypat
     expected = (aligned / "lst").read_text("utf-8").replace(str(aligned), str(output))
     assert lines == expected.splitlines()
     assert "aligned 10 of 17 photos\n" in capsys.readouterr().out
-    # A third run only tries again what could not be read.
+    # A third run only retries photos that could not be read.
     done.clear()
     assert run(photos, output, "--num-workers", "1") == lines
     assert sorted(name.split("/")[-1] for name in done) == [
         "cut.jpg", "deeper.jpg", "empty.jpg", "notes.txt.jpg",
     ]  # fmt: skip
-    # Another size, a replaced photo, a face that was deleted: these are worked out anew.
+    # For another size, a replaced photo or a deleted face, photos are aligned again.
     done.clear()
     (output / "photos/p1/grey.jpg").unlink()
     run(photos, output, "--num-workers", "1")
@@ -180,7 +182,7 @@ def test_a_stopped_run_goes_on_where_it_was(photos, aligned, tmp_path, monkeypat
     assert cv2.imread(str(output / "photos/p1/grey.jpg")).shape == (112, 96, 3)
 
 
-def test_the_face_of_a_photo_that_is_skipped_now_goes(tmp_path, portrait):
+def test_a_photo_that_is_now_skipped_loses_its_old_face(tmp_path, portrait):
     photo = tmp_path / "photos/p/a.png"
     photo.parent.mkdir(parents=True)
     for name in ("a.png", "b.png"):
@@ -198,26 +200,27 @@ def test_keep_undetected_crops_the_centre(photos, tmp_path, capsys):
     assert cv2.imread(str(tmp_path / "out/photos/p2/wall.png")).shape == (112, 112, 3)
 
 
-def test_known_landmarks_count_in_the_pixels_as_they_lie(tmp_path, portrait, detector):
+def test_known_landmarks_refer_to_the_photo_before_its_exif_rotation(tmp_path, portrait, detector):
     exif = Image.Exif()
     exif[0x0112] = 3
     face = portrait[:300, 80:380]
     folder = tmp_path / "mega/g/p"
     folder.mkdir(parents=True)
     (folder / "a.jpg").write_bytes(encoded(Image.fromarray(face), "JPEG", exif=exif, quality=95))
-    boxes, points = detector.find(face, 100)
-    x1, y1, x2, y2 = map(float, boxes[0, :4])
-    eyes_and_nose = points[[0, 1, 2, 5, 6, 7], 0].reshape(2, 3).T.tolist()
+    (found,) = detector.find([face], [100])
+    x1, y1, x2, y2 = map(float, found.boxes[0, :4])
+    eyes_and_nose = found.points[[0, 1, 2, 5, 6, 7], 0].reshape(2, 3).T.tolist()
     corners = {"x": x1, "y": y1, "width": x2 - x1, "height": y2 - y1}
     marks = {key: {"x": x, "y": y} for key, (x, y) in zip("102", eyes_and_nose, strict=True)}
     (folder / "a.jpg.json").write_text(json.dumps({"bounding_box": corners, "landmarks": marks}))
     out = tmp_path / "out"
     main(["--input-dir", str(tmp_path / "mega"), "--name", "megaface", "--output-dir", str(out)])
     assert (out / "lst").read_text() == f"1\t{out}/g/p/a.jpg\t0\n"
-    expected, way = align_face(face, None, None, detector)
-    assert way == 0
+    expected = Photo(face)
+    align_photos([expected], detector)
+    assert expected.way == 0
     written = cv2.imread(str(out / "g/p/a.jpg"))[..., ::-1]
-    assert np.corrcoef(written.ravel(), expected.ravel())[0, 1] > 0.95
+    assert np.corrcoef(written.ravel(), expected.face.ravel())[0, 1] > 0.95
 
 
 def test_weights_from_a_folder(photos, aligned, tmp_path):
@@ -229,7 +232,7 @@ def test_weights_from_a_folder(photos, aligned, tmp_path):
     assert (tmp_path / "out" / one).read_bytes() == (aligned / one).read_bytes()
 
 
-# ---------------------------------------------------------------------------------- wrong use
+# ---------------------------------------------------------------------------------- errors
 
 
 def test_no_aligned_photo_is_an_error(tmp_path):
@@ -242,7 +245,7 @@ def test_no_aligned_photo_is_an_error(tmp_path):
 
 def test_no_photo_is_an_error(tmp_path):
     (tmp_path / "photos").mkdir()
-    with pytest.raises(InputError, match="no photo in the form of --name webface"):
+    with pytest.raises(InputError, match="no photos where --name webface expects them"):
         run(tmp_path / "photos", tmp_path / "out")
 
 
@@ -251,14 +254,14 @@ def test_missing_input_folder_is_an_error(tmp_path):
         run(tmp_path / "photos", tmp_path / "out")
 
 
-def test_output_must_not_mix_with_the_photos(photos):
+def test_the_output_folder_must_not_overlap_with_the_photos(photos):
     with pytest.raises(InputError, match="lies within --input-dir"):
         run(photos, photos / "aligned")
     with pytest.raises(InputError, match="would be overwritten"):
         run(photos, photos.parent)
 
 
-def test_missing_weights_are_said_before_the_work(photos, tmp_path):
+def test_missing_weights_are_reported_before_any_photo_is_read(photos, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"det1\.npy is missing"):
         run(photos, tmp_path / "out", "--det-model", str(tmp_path))
 
@@ -271,7 +274,7 @@ def test_missing_weights_are_said_before_the_work(photos, tmp_path):
         (["--input-dir", "i", "--output-dir", "o"], "--name"),
         (
             ["--input-dir", "i", "--output-dir", "o", "--name", "lfw", "--num-workers", "0"],
-            "from 1 on",
+            "at least 1",
         ),
     ],
 )
@@ -282,7 +285,7 @@ def test_wrong_flags(flags, message, capsys):
     assert message in capsys.readouterr().err
 
 
-def test_a_2018_namespace_is_enough(tmp_path, portrait):
+def test_a_2018_namespace_works(tmp_path, portrait):
     folder = tmp_path / "photos/p"
     folder.mkdir(parents=True)
     Image.fromarray(portrait[:300, 80:380]).save(folder / "a.jpg")
@@ -294,33 +297,49 @@ def test_a_2018_namespace_is_enough(tmp_path, portrait):
     assert (tmp_path / "out/photos/p/a.jpg").exists()
 
 
-@pytest.mark.parametrize(
-    ("error", "reason"),
-    [
-        (cv2.error("too wide"), "OpenCV refuses it"),
-        (InputError("degenerate landmarks"), "degenerate landmarks"),
-    ],
-)
-def test_one_photo_that_is_refused_does_not_stop_the_run(
-    tmp_path, portrait, monkeypatch, error, reason
+class Rejecting:
+    """A Detector that fails on photos 300 pixels high."""
+
+    def __init__(self, detector):
+        self.detector = detector
+
+    def find(self, images, smallest):
+        if any(len(image) == 300 for image in images):
+            cv2.resize(images[0], (0, 0))
+        return self.detector.find(images, smallest)
+
+    def force(self, images, boxes):
+        return self.detector.force(images, boxes)
+
+
+def test_a_rejected_photo_does_not_stop_its_group_or_the_run(
+    tmp_path, portrait, monkeypatch, detector
 ):
-    def refuses(*_):
-        raise error
+    pictures = {"a.png": portrait, "b.png": portrait[:300], "d.png": portrait}
+    jobs = []
+    for name in ("a.png", "b.png", "c.png", "d.png"):
+        path = tmp_path / name
+        if name in pictures:
+            Image.fromarray(pictures[name]).save(path)
+        key = Key(name, "", "")
+        jobs.append(alignment.Job(str(path), str(tmp_path / f"out/{name}"), None, None, key))
+    monkeypatch.setattr(alignment, "_detector", lambda _: Rejecting(detector))
+    first, rejected, missing, last = alignment.align_group(jobs, alignment.Settings())
+    assert first == last == Outcome(0, "")
+    assert rejected.reason.startswith("OpenCV rejects it")
+    assert rejected.final
+    assert missing == Outcome(None, "there is no such file", final=False)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "d.png"]
 
-    path = tmp_path / "s/p/a.png"
-    path.parent.mkdir(parents=True)
-    Image.fromarray(portrait).save(path)
-    monkeypatch.setattr(alignment, "align_face", refuses)
-    job = alignment.Job(str(path), "s/p/a.png", str(tmp_path / "o.png"), None, None, "")
-    outcome = alignment.align_photo(job, alignment.Settings())
-    assert outcome.reason.startswith(reason)
-    assert outcome.final
 
-
-def test_a_photo_that_vanished_is_named(tmp_path):
-    job = alignment.Job(str(tmp_path / "a.jpg"), "a", str(tmp_path / "o.jpg"), None, None, "")
-    outcome = alignment.align_photo(job, alignment.Settings())
-    assert outcome == Outcome(None, "there is no such file", final=False)
+def test_groups_are_limited_in_photos_and_in_bytes(monkeypatch):
+    monkeypatch.setattr(alignment, "GROUP_PHOTOS", 3)
+    monkeypatch.setattr(alignment, "GROUP_BYTES", 100)
+    sizes = [10, 10, 10, 10, 95, 300, 1, 99, 1]
+    jobs = [alignment.Job("", "", None, None, Key("", "", ""), size) for size in sizes]
+    groups = [[job.size for job in group] for group in alignment._groups(jobs)]
+    assert groups == [[10, 10, 10], [10], [95], [300], [1, 99], [1]]
+    assert list(alignment._groups([])) == []
 
 
 def test_set_and_person_are_the_folders_above_the_photo(tmp_path, monkeypatch):
@@ -337,4 +356,4 @@ def test_2018_functions():
     grey = np.arange(6, dtype=np.uint8).reshape(2, 3)
     assert to_rgb(grey).shape == (2, 3, 3)
     np.testing.assert_array_equal(to_rgb(grey)[..., 2], grey)
-    assert Detector._fields == ("pnet", "rnet", "onet")
+    assert MtcnnDetector._fields == ("pnet", "rnet", "onet")

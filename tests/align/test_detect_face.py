@@ -27,7 +27,7 @@ def test_the_face_of_a_portrait(detector, portrait):
     assert max(left_eye[1], right_eye[1]) < nose[1] < min(left_mouth[1], right_mouth[1])
 
 
-def test_a_face_that_moves_takes_its_box_along(detector, portrait):
+def test_the_box_moves_with_the_face(detector, portrait):
     boxes, _ = detect_face(portrait, 60, *detector, THRESHOLDS, FACTOR)
     wide = np.zeros((512, 712, 3), np.uint8)
     wide[:, 200:] = portrait
@@ -36,7 +36,7 @@ def test_a_face_that_moves_takes_its_box_along(detector, portrait):
     np.testing.assert_allclose(moved[0, :4] - boxes[0, :4], [200, 0, 200, 0], atol=12)
 
 
-def test_several_faces_come_surest_first(detector, portrait):
+def test_the_best_score_comes_first(detector, portrait):
     two = np.hstack([portrait, portrait[:, ::-1]])
     boxes, points = detect_face(two, 60, *detector, THRESHOLDS, FACTOR)
     assert len(boxes) == 2
@@ -62,7 +62,7 @@ def test_forced_detection_finds_the_same_face(detector, portrait):
 
 
 @pytest.mark.parametrize("bbox", [[-500, -500, -400, -400], [600, 10, 700, 90], [9, 9, 4, 4]])
-def test_forced_detection_bears_any_box(detector, portrait, bbox):
+def test_forced_detection_accepts_any_box(detector, portrait, bbox):
     boxes, points = detect_face_force(portrait, bbox, *detector)
     assert boxes.shape in [(1, 5), (0, 5)]
     assert points.shape == (10, len(boxes))

@@ -1,50 +1,117 @@
-"""What a stopped alignment remembers."""
+"""The journal from which a stopped alignment resumes."""
 
-from src.align.journal import Journal, Outcome
+import json
+
+import pytest
+
+from src.align.journal import VERSION, Journal, Key, Outcome
 
 ALIGNED = Outcome(0, "")
 NO_FACE = Outcome(None, "no face")
 UNREADABLE = Outcome(None, "empty", final=False)
+SETTINGS = {"image_size": (112, 112), "face": "first"}
 
 
-def write(path, *entries):
-    with Journal(path).open() as journal:
+def write(path, *entries, settings=SETTINGS):
+    with Journal(path, settings).open() as journal:
         for entry in entries:
             journal.add(*entry)
 
 
-def test_outcomes_come_back(tmp_path):
+def outcome(path, key, settings=SETTINGS, defaults=None, target=""):
+    return Journal(path, settings, defaults).outcome(key, target)
+
+
+def key(name, photo="1", known="", version_1="f"):
+    return Key(name, photo, known, version_1)
+
+
+def test_outcomes_are_read_back(tmp_path):
     path, target = str(tmp_path / "journal"), tmp_path / "a.jpg"
     target.write_bytes(b"x")
-    write(path, ("s/名.jpg", "1", ALIGNED), ("b", "2", NO_FACE), ("c", "3", UNREADABLE))
-    journal = Journal(path)
-    assert journal.outcome("s/名.jpg", "1", str(target)) == ALIGNED
-    assert journal.outcome("b", "2", "") == NO_FACE
-    assert journal.outcome("c", "3", "") is None, "unreadable photos are tried again"
-    assert journal.outcome("b", "other fingerprint", "") is None
-    assert journal.outcome("unknown", "1", "") is None
+    write(path, (key("s/名.jpg"), ALIGNED), (key("b"), NO_FACE), (key("c"), UNREADABLE))
+    assert outcome(path, key("s/名.jpg"), target=str(target)) == ALIGNED
+    assert outcome(path, key("b")) == NO_FACE
+    assert outcome(path, key("c")) is None, "unreadable photos are tried again"
+    assert outcome(path, key("b", photo="2")) is None
+    assert outcome(path, key("b", known="3")) is None
+    assert outcome(path, key("unknown")) is None
 
 
-def test_an_aligned_face_must_still_be_there(tmp_path):
-    write(str(tmp_path / "journal"), ("a", "1", ALIGNED))
-    assert Journal(str(tmp_path / "journal")).outcome("a", "1", str(tmp_path / "a.jpg")) is None
+def test_an_aligned_face_must_still_exist(tmp_path):
+    path = str(tmp_path / "journal")
+    write(path, (key("a"), ALIGNED))
+    assert outcome(path, key("a"), target=str(tmp_path / "a.jpg")) is None
 
 
 def test_later_lines_win(tmp_path):
     path = str(tmp_path / "journal")
-    write(path, ("a", "1", NO_FACE))
-    write(path, ("a", "2", Outcome(None, "other")))
-    assert Journal(path).outcome("a", "1", "") is None
-    assert Journal(path).outcome("a", "2", "").reason == "other"
+    write(path, (key("a"), NO_FACE))
+    write(path, (key("a", photo="2"), Outcome(None, "other")))
+    assert outcome(path, key("a")) is None
+    assert outcome(path, key("a", photo="2")).reason == "other"
 
 
-def test_a_line_that_was_cut_off_is_passed_over(tmp_path):
+def test_a_line_that_was_cut_off_is_ignored(tmp_path):
     path = tmp_path / "journal"
-    write(str(path), ("a", "1", NO_FACE), ("b", "1", NO_FACE))
+    write(str(path), (key("a"), NO_FACE), (key("b"), NO_FACE))
     whole = path.read_bytes()
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
-        write(str(path), ("c", "1", NO_FACE))
-        journal = Journal(str(path))
-        assert journal.outcome("c", "1", "") == NO_FACE
-        assert (journal.outcome("b", "1", "") == NO_FACE) == (length >= len(whole) - 1)
+        write(str(path), (key("c"), NO_FACE))
+        assert outcome(str(path), key("c")) == NO_FACE
+        assert (outcome(str(path), key("b")) == NO_FACE) == (length >= len(whole) - 1)
+
+
+# ---------------------------------------------------------------------------------- settings
+
+
+def test_other_settings_invalidate_an_outcome(tmp_path):
+    path = str(tmp_path / "journal")
+    write(path, (key("a"), NO_FACE))
+    other = {**SETTINGS, "face": "central"}
+    assert outcome(path, key("a"), other) is None
+    write(path, (key("b"), NO_FACE), settings=other)
+    assert outcome(path, key("b"), other) == NO_FACE
+    assert outcome(path, key("b")) is None
+    assert outcome(path, key("a")) == NO_FACE, "earlier lines still have the old settings"
+
+
+def test_a_setting_that_a_later_version_adds_invalidates_nothing(tmp_path):
+    path = str(tmp_path / "journal")
+    write(path, (key("a"), NO_FACE))
+    later = {**SETTINGS, "colour": "rgb"}
+    assert outcome(path, key("a"), later, {"colour": "rgb"}) == NO_FACE
+    assert outcome(path, key("a"), {**later, "colour": "bgr"}, {"colour": "rgb"}) is None
+
+
+def test_settings_are_recorded_by_name(tmp_path):
+    path = tmp_path / "journal"
+    write(str(path), (key("a", "1", "2"), NO_FACE))
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert lines == [
+        {"version": VERSION, "settings": {"image_size": [112, 112], "face": "first"}},
+        ["a", "1", "2", None, "no face", True],
+    ]
+
+
+# ---------------------------------------------------------------------------------- version 1
+
+
+@pytest.fixture
+def version_1(tmp_path):
+    path = tmp_path / "journal"
+    path.write_text('["a", "20-3-beef", null, "no face", true]\n["b", "f", null, "", false]\n')
+    return str(path)
+
+
+def test_a_journal_of_version_1_1_0_is_read(version_1):
+    assert outcome(version_1, key("a", version_1="20-3-beef")) == NO_FACE
+    assert outcome(version_1, key("a", version_1="20-3-dead")) is None
+    assert outcome(version_1, key("b")) is None
+
+
+def test_it_can_be_appended_to(version_1):
+    write(version_1, (key("b"), NO_FACE))
+    assert outcome(version_1, key("a", version_1="20-3-beef")) == NO_FACE
+    assert outcome(version_1, key("b")) == NO_FACE

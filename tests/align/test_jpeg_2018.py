@@ -1,4 +1,4 @@
-"""JPEG decoding against the cosine transform written out, and against today's decoders."""
+"""JPEG decoding against a plain cosine transform, and against today's decoders."""
 
 import contextlib
 import io
@@ -14,7 +14,7 @@ from src.common.photos import read_photo
 
 @pytest.fixture
 def scene():
-    """A picture with soft and hard coloured edges, (70, 90, 3): whole blocks nowhere."""
+    """A picture with soft and hard coloured edges, (70, 90, 3): no multiple of the block size."""
     y, x = np.mgrid[0:70, 0:90]
     picture = np.stack([2 * x, 255 - 3 * y, x + y], axis=2).astype(np.uint8)
     picture[20:45, 30:61] = [250, 10, 20]
@@ -28,7 +28,7 @@ def jpeg(picture, **arguments):
 
 
 def doubled_by_definition(plane):
-    """Blocks of 8×8 continued to 16×16 by the same cosines, in floating point."""
+    """Blocks of 8×8 enlarged to 16×16 with the same cosines, in floating point."""
 
     def waves(points):
         return np.array(
@@ -53,7 +53,7 @@ def doubled_by_definition(plane):
 def test_doubling_equals_the_definition():
     random = np.random.RandomState(0)
     plane = random.randint(60, 190, (24, 16)).astype(np.uint8)
-    # Steps of 1: nothing is rounded away but halves.
+    # With steps of 1, coefficients are only rounded to integers.
     doubled = _doubled(plane, np.ones(64))
     expected = doubled_by_definition(plane)
     assert doubled.shape == (48, 32)
@@ -66,7 +66,7 @@ def test_a_flat_plane_stays_flat():
 
 
 @pytest.mark.parametrize("progressive", [False, True])
-def test_near_todays_decoder_away_from_edges(scene, progressive):
+def test_away_from_edges_it_is_close_to_todays_decoder(scene, progressive):
     content = jpeg(scene, subsampling=2, progressive=progressive)
     image = decode_jpeg(content)
     today = np.asarray(Image.open(io.BytesIO(content)))
@@ -86,7 +86,7 @@ def test_colour_is_no_further_from_the_scene_than_todays(scene):
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (17, 31), (33, 48), (70, 64)])
-def test_sizes_that_are_no_whole_blocks(scene, shape):
+def test_sizes_that_are_not_multiples_of_the_block_size(scene, shape):
     part = np.ascontiguousarray(scene[: shape[0], : shape[1]])
     image = decode_jpeg(jpeg(part, subsampling=2))
     assert image.shape == part.shape

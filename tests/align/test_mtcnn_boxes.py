@@ -1,4 +1,4 @@
-"""Each box function against a slow one written out by its definition."""
+"""Each box function against a slow implementation of its definition."""
 
 import cv2
 import numpy as np
@@ -63,7 +63,7 @@ def test_nms_picks_rows_beyond_sixteen_bits():
 
 
 def test_equal_scores_keep_the_order_of_numpys_introsort():
-    # Of NumPy 1.23.5, whose algorithm is that of 1.14; NumPy 1.26 with AVX-512 gives another order.
+    # From NumPy 1.23.5, which uses the algorithm of 1.14; 1.26 with AVX-512 gives another order.
     scores = np.array([5, 1, 5, 5, 3, 5, 5, 1, 5, 5, 5, 2, 5, 5, 5, 5, 5, 5, 4, 5, 5, 5]) / 5
     corner = 100.0 * np.arange(len(scores))[:, None] * [1, 0]
     boxes = np.hstack([corner, corner + 9, scores[:, None]])
@@ -72,7 +72,7 @@ def test_equal_scores_keep_the_order_of_numpys_introsort():
     ]  # fmt: skip
 
 
-def test_nms_refuses_other_methods():
+def test_nms_rejects_other_methods():
     with pytest.raises(ValueError, match=r"'union'.*'Union' or 'Min'"):
         nms(np.zeros((1, 5)), 0.5, "union")
 
@@ -87,7 +87,7 @@ def test_pyramid_stops_when_the_photo_is_smaller_than_a_cell():
 
 
 def naive_proposals(imap, reg, scale, t):
-    """By the definition, column after column."""
+    """By the definition, column by column."""
     rows = []
     for column in range(imap.shape[1]):
         for row in range(imap.shape[0]):
@@ -111,7 +111,7 @@ def test_proposals_equal_plain_loops(t):
 
 
 def test_a_single_proposal_has_the_offsets_of_its_mirror_image():
-    # An oddity of 2018 that its boxes depend on.
+    # 2018: a quirk that the boxes depend on.
     reg = np.random.RandomState(4).randn(5, 8, 4).astype(np.float32)
     imap = np.zeros((5, 8), np.float32)
     imap[1, 2] = 0.9
@@ -122,7 +122,7 @@ def test_a_single_proposal_has_the_offsets_of_its_mirror_image():
 # ---------------------------------------------------------------------------------- geometry
 
 
-def test_bbreg_moves_corners_by_parts_of_the_side():
+def test_bbreg_moves_corners_by_fractions_of_the_side():
     boxes = np.array([[10.0, 20, 19, 39, 0.5]])
     moved = bbreg(boxes, np.array([[0.1, 0.2, -0.1, 0.5]]))
     np.testing.assert_allclose(moved, [[11, 24, 18, 49, 0.5]])

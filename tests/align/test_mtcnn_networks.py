@@ -1,4 +1,4 @@
-"""The networks against plain NumPy, and the weights from either source."""
+"""The networks against plain NumPy, and the weights from both sources."""
 
 import os
 import pickle
@@ -24,11 +24,11 @@ def write_npy(folder, weights):
     return str(folder)
 
 
-# ---------------------------------------------------------------------------------- a plain oracle
+# ---------------------------------------------------------------------------------- reference
 
 
 def convolution(data, weights, biases):
-    """(N,H,W,C), valid, one product a kernel place."""
+    """(N, H, W, C), valid, one product per kernel position."""
     kernel = weights.shape[0]
     height, width = data.shape[1] - kernel + 1, data.shape[2] - kernel + 1
     result = np.zeros((len(data), height, width, weights.shape[3])) + biases
@@ -65,7 +65,7 @@ def layer(data, weights, name):
 
 
 def oracle(name, weights, data):
-    """Outputs as of 2018: data (N,W,H,3), everything channels last."""
+    """Outputs as in 2018: data (N, W, H, 3), everything channels last."""
     pools = {
         "pnet": {"conv1": (2, True)},
         "rnet": {"conv1": (3, True), "conv2": (3, False)},
@@ -101,7 +101,7 @@ def test_networks_equal_plain_numpy(weights, detector, index, name, shape):
         np.testing.assert_allclose(output, value, atol=2e-5)
 
 
-def test_any_shape_after_any_other(detector):
+def test_shapes_can_change_between_calls(detector):
     shapes = [(1, 30, 20, 3), (1, 13, 60, 3), (4, 30, 20, 3), (1, 30, 20, 3)]
     random = np.random.RandomState(1)
     for shape in shapes:
@@ -154,14 +154,16 @@ def test_missing_npy_names_the_three_files(tmp_path):
         load_weights(str(tmp_path))
 
 
-def test_weights_of_another_net_are_refused(weights, tmp_path):
+def test_weights_of_another_network_are_rejected(weights, tmp_path):
     mixed = {**weights, "rnet": weights["onet"]}
-    with pytest.raises(InputError, match="weights of rnet"):
+    with pytest.raises(
+        InputError, match=r"does not contain the weights of rnet: .* has shape .*, expected"
+    ):
         create_networks(model_path=write_npy(tmp_path, mixed))
 
 
 class Harmful:
-    """Would make a folder when unpickled."""
+    """Would create a folder when unpickled."""
 
     def __init__(self, path):
         self.path = path
@@ -170,7 +172,7 @@ class Harmful:
         return os.mkdir, (self.path,)
 
 
-def test_a_file_that_runs_code_is_refused(weights, tmp_path):
+def test_a_file_that_runs_code_is_rejected(weights, tmp_path):
     write_npy(tmp_path, weights)
     trace = tmp_path / "trace"
     np.save(tmp_path / "det2.npy", np.array(Harmful(str(trace)), dtype=object))
@@ -180,7 +182,7 @@ def test_a_file_that_runs_code_is_refused(weights, tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"no array", pickle.dumps({"conv1": 3})])
-def test_other_files_are_refused(weights, tmp_path, content):
+def test_other_files_are_rejected(weights, tmp_path, content):
     write_npy(tmp_path, weights)
     (tmp_path / "det1.npy").write_bytes(content)
     with pytest.raises(InputError, match=r"det1\.npy is not a 2018 weight file"):

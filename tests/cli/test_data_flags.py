@@ -1,4 +1,4 @@
-"""The 2018 flags and defaults of the data commands, and that --help shows an example."""
+"""The data commands have the 2018 flags and defaults, and --help shows an example."""
 
 import importlib
 import os
@@ -43,7 +43,7 @@ DEFAULTS_2018 = {
     "lfw2pack": ([], {"data_dir": "", "image_size": "112,96", "output": ""}),
 }
 
-# What was added.
+# Flags and commands that 2018 did not have.
 NEW = {
     "lfw2pack": ([], {"pairs": "", "nfolds": 10}),
     "glint2lst": (

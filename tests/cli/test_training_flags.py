@@ -1,11 +1,12 @@
-"""The 2018 flags and defaults of the training commands, and what the parser refuses."""
+"""The 2018 flags and defaults of the training commands, and errors of the parser."""
 
 import argparse
 import logging
+import re
 
 import pytest
 
-from src import train_softmax, train_triplet
+from src import train_softmax, train_triplet, training_command
 from src.common.errors import InputError
 
 BOTH = {
@@ -105,12 +106,12 @@ def test_each_flag_is_taken_under_its_2018_name(command, own):
         (["--network", "y1"], "a y network needs --version-output GNAP or GDC"),
         (["--network", "r10"], "--network r10: expected one of r18, r34, r50"),
         (["--version-unit", "4"], "--version-unit 4: an r network has 0, 1, 2, 3"),
-        (["--version-output", "A", "--emb-size", "128"], "say --emb-size 512"),
+        (["--version-output", "A", "--emb-size", "128"], "use --emb-size 512"),
         (["--network", "q5"], "--network q5"),
         (["--network", "resnet"], "--network resnet"),
         (["--lr-steps", "3,2"], "ascending batch numbers"),
         (["--lr-steps", "a"], "ascending batch numbers"),
-        (["--verbose", "0"], "whole number from 1"),
+        (["--verbose", "0"], "an integer of at least 1"),
         (["--per-batch-size", "-1"], "--per-batch-size -1"),
         (["--lr", "0"], "--lr 0"),
         (["--loss-type", "3"], "--loss-type"),
@@ -118,7 +119,7 @@ def test_each_flag_is_taken_under_its_2018_name(command, own):
         (["--no-such-flag"], "unrecognized"),
     ],
 )
-def test_the_parser_refuses_before_any_data_is_touched(command, argv, message, capsys):
+def test_the_parser_reports_errors_before_any_data_is_read(command, argv, message, capsys):
     with pytest.raises(SystemExit) as ended:
         command.parse_args(argv)
     assert ended.value.code == 2
@@ -142,7 +143,7 @@ def test_the_parser_refuses_before_any_data_is_touched(command, argv, message, c
         (["--loss-type", "5", "--margin-a", "0"], "--margin-a 0.0"),
     ],
 )
-def test_margins_that_cannot_be_are_refused_before_any_data_is_touched(argv, message, capsys):
+def test_invalid_margins_are_reported_before_any_data_is_read(argv, message, capsys):
     with pytest.raises(SystemExit) as ended:
         train_softmax.parse_args(argv)
     assert ended.value.code == 2
@@ -155,7 +156,7 @@ def test_margins_that_cannot_be_are_refused_before_any_data_is_touched(argv, mes
         train_softmax.main(args)
 
 
-def test_flags_of_other_losses_are_not_looked_at():
+def test_flags_of_other_losses_are_not_checked():
     argv = ["--loss-type", "0", "--margin", "7", "--margin-s", "0", "--margin-m", "-1"]
     assert train_softmax.parse_args(argv).margin == 7
 
@@ -164,14 +165,38 @@ def test_flags_of_other_losses_are_not_looked_at():
 def test_sphere_face_on_many_classes_anneals_as_in_2018(classes, freeze, gamma, caplog):
     caplog.set_level(logging.INFO)
     args = train_softmax.parse_args(["--loss-type", "1"])
-    args.num_classes = classes
-    train_softmax.anneal_many_classes(args)
-    assert (args.beta_freeze, args.gamma) == (freeze, gamma)
+    args.num_classes, args.batch_size = classes, 512
+    loss = training_command.classifier_of(args).loss
+    assert (loss.beta_freeze, loss.gamma) == (freeze, gamma)
     assert ("--beta-freeze is 5000" in caplog.text) == (classes > 20000)
+    assert training_command.schedule_of(args, loss, 10).delay == freeze
     args = train_softmax.parse_args(["--loss-type", "4"])
-    args.num_classes = classes
-    train_softmax.anneal_many_classes(args)
-    assert (args.beta_freeze, args.gamma) == (0, 0.12)
+    args.num_classes, args.batch_size = classes, 512
+    loss = training_command.classifier_of(args).loss
+    assert training_command.schedule_of(args, loss, 10).delay == 0
+
+
+def test_beta_freeze_delays_the_rates_of_every_loss_as_in_2018():
+    for loss_type in ("0", "1", "4"):
+        args = train_softmax.parse_args(["--loss-type", loss_type, "--beta-freeze", "7"])
+        args.num_classes, args.batch_size = 10, 512
+        loss = training_command.classifier_of(args).loss
+        assert training_command.schedule_of(args, loss, 10).delay == 7
+
+
+@pytest.mark.parametrize("command", [train_softmax, train_triplet])
+def test_help_is_grouped_and_shows_every_default(command, capsys):
+    with pytest.raises(SystemExit):
+        command.parse_args(["--help"])
+    text = capsys.readouterr().out
+    titles = ("data:", "network:", "loss:", "optimizer:", "run:", "devices:")
+    assert [line for line in text.splitlines() if line in titles] == list(titles)
+    # Each flag has a default, is a switch, or has one that the program chooses.
+    flags = re.findall(r"^  (--\S+)", text, re.MULTILINE)
+    switches = {"--resume", "--fc7-no-bias"}
+    assert " ".join(text.split()).count("(default: ") == len(set(flags) - switches)
+    assert "--use-deformable" in text
+    assert text.count("no effect") == (2 if command is train_softmax else 1)
 
 
 @pytest.mark.parametrize("command", [train_softmax, train_triplet])
@@ -183,14 +208,14 @@ def test_main_takes_a_namespace_as_in_2018(command, tmp_path):
 
 
 @pytest.mark.parametrize("command", [train_softmax, train_triplet])
-def test_a_namespace_is_checked_before_any_data_is_touched(command, tmp_path):
+def test_a_namespace_is_checked_before_any_data_is_read(command, tmp_path):
     args = command.parse_args(["--data-dir", str(tmp_path / "none")])
     args.version_unit = 4
     with pytest.raises(ValueError, match="--version-unit 4"):
         command.main(args)
 
 
-def test_deformable_convolutions_are_told_to_be_missing(caplog):
+def test_a_warning_says_that_deformable_has_no_effect(caplog):
     with pytest.raises(ValueError, match="--data-dir is missing"):
         train_softmax.main(["--use-deformable", "1"])
     assert "--use-deformable has no effect" in caplog.text

@@ -1,4 +1,4 @@
-"""Flags and defaults of 2018's verification.py, which keep working."""
+"""Flags and defaults of 2018's verification.py still work."""
 
 import pytest
 
@@ -23,13 +23,13 @@ def test_defaults_of_2018():
 
 
 @pytest.mark.parametrize("flag", FLAGS)
-def test_each_flag_is_taken(flag):
+def test_each_flag_is_accepted(flag):
     name, default = FLAGS[flag]
     value = {"--mode": 2}.get(flag, 7) if isinstance(default, int) else "value"
     assert getattr(verification.parse_args([flag, str(value)]), name) == value
 
 
-def test_help_names_every_flag(capsys):
+def test_help_lists_every_flag(capsys):
     with pytest.raises(SystemExit) as exit_info:
         verification.parse_args(["--help"])
     assert exit_info.value.code == 0
@@ -37,7 +37,7 @@ def test_help_names_every_flag(capsys):
     assert all(flag in out for flag in (*FLAGS, "--output"))
 
 
-def test_names_that_code_of_2018_imports():
+def test_names_that_other_code_of_2018_imports():
     names = (
         "LFold calculate_roc calculate_accuracy calculate_val calculate_val_far evaluate "
         "load_bin test test_badcase dumpR"

@@ -38,7 +38,7 @@ def test_empty_means_the_cpu(monkeypatch):
 
 
 @pytest.mark.usefixtures("four_gpus")
-def test_more_devices_than_there_are_is_an_error(monkeypatch):
+def test_more_devices_than_are_visible_raise_an_error(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3,4")
     with pytest.raises(InputError, match="names 5 GPUs, but 4"):
         devices.training_contexts()
@@ -47,7 +47,7 @@ def test_more_devices_than_there_are_is_an_error(monkeypatch):
 
 
 @pytest.mark.usefixtures("no_gpu")
-def test_without_a_gpu_one_line_says_that_the_cpu_is_used(monkeypatch, caplog):
+def test_without_a_gpu_a_warning_reports_that_the_cpu_is_used(monkeypatch, caplog):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     assert devices.training_contexts() == [mx.cpu()]
     assert devices.single_context(0) == mx.cpu()
@@ -68,14 +68,14 @@ def test_contexts_can_be_named():
 
 
 @pytest.mark.usefixtures("four_gpus")
-def test_named_gpus_are_looked_for():
+def test_named_gpus_must_be_visible():
     assert devices.parse_devices("gpu:3,gpu") == [mx.gpu(3), mx.gpu(0)]
     with pytest.raises(InputError, match="--devices gpu:4: 4 GPUs are visible"):
         devices.training_contexts("gpu:4")
 
 
 @pytest.mark.usefixtures("no_gpu")
-def test_a_named_gpu_that_is_not_there_is_an_error():
+def test_a_named_gpu_on_a_machine_without_gpus_is_an_error():
     with pytest.raises(InputError, match="--devices gpu:0: no NVIDIA GPU is visible"):
         devices.training_contexts("gpu:0")
 
@@ -88,7 +88,7 @@ def test_a_named_gpu_that_is_not_there_is_an_error():
         (WHEEL, True, [(8, 0), (10, 0)], "compute capability 10.0"),
         (WHEEL, True, [], "no NVIDIA GPU"),
         (("mxnet", "1.9.1"), False, [], "built for the CPU"),
-        # NVIDIA's container has no wheel of that name, and kernels for Hopper.
+        # NVIDIA's container has no wheel of that name, but has kernels for Hopper.
         (None, True, [(9, 0)], None),
     ],
 )

@@ -30,7 +30,7 @@ def test_wrong_input_ends_with_one_line_and_status_2(capsys):
         OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "x/property"),
     ],
 )
-def test_what_the_system_refuses_is_the_users_matter_too(capsys, error):
+def test_errors_of_the_operating_system_end_with_one_line_too(capsys, error):
     with pytest.raises(SystemExit) as caught:
         run_command(raising(error))
     assert caught.value.code == 2
@@ -39,12 +39,12 @@ def test_what_the_system_refuses_is_the_users_matter_too(capsys, error):
     assert shown.count("\n") == 1
 
 
-def test_a_fault_of_ours_keeps_its_traceback():
+def test_a_bug_keeps_its_traceback():
     with pytest.raises(ValueError, match="ours"):
         run_command(raising(ValueError("ours")))
 
 
-def test_success_has_the_status_of_main():
+def test_success_exits_with_the_status_of_main():
     with pytest.raises(SystemExit) as caught:
         run_command(lambda: None)
     assert caught.value.code is None
@@ -61,7 +61,7 @@ def test_during_imports_one_line_replaces_the_traceback():
     assert done.stderr == "error: no MXNet; install it\n"
 
 
-def test_a_reader_that_has_seen_enough_is_no_error():
+def test_a_closed_output_pipe_is_not_an_error():
     command = (
         "from src.common.errors import run_command; run_command(lambda: print('line\\n' * 99999))"
     )

@@ -32,7 +32,7 @@ def test_prints_and_log_lines_are_appended(tmp_path, capsys, caplog):
     assert printed.err == "a warning\na warning\n"
 
 
-def test_the_error_that_ended_it_is_noted(tmp_path):
+def test_the_error_that_ends_the_block_is_written(tmp_path):
     path = tmp_path / "train.log"
     with pytest.raises(InputError), appended_log(str(path)):
         raise InputError("property is missing")
@@ -43,7 +43,7 @@ def test_the_error_that_ended_it_is_noted(tmp_path):
     assert text.endswith("ZeroDivisionError: division by zero\n")
 
 
-def test_no_path_no_file(tmp_path, monkeypatch):
+def test_without_a_path_no_file_is_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with appended_log(""):
         print("seen")

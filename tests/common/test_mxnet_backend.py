@@ -15,7 +15,7 @@ from src.common.errors import InputError
         ("libcudnn.so.8: cannot open shared object file", r"pip install -e '.\[cu112\]'"),
     ],
 )
-def test_a_library_that_is_missing_is_named_with_its_remedy(monkeypatch, message, remedy):
+def test_a_missing_library_is_named_with_the_fix(monkeypatch, message, remedy):
     class Loader:
         @staticmethod
         def find_spec(name, path=None, target=None):
@@ -28,7 +28,7 @@ def test_a_library_that_is_missing_is_named_with_its_remedy(monkeypatch, message
         mxnet_backend.import_mxnet()
 
 
-def test_a_machine_without_mxnet_is_told_both_ways_to_install(monkeypatch):
+def test_without_mxnet_the_error_gives_the_install_commands(monkeypatch):
     monkeypatch.setitem(sys.modules, "mxnet", None)
     with pytest.raises(InputError, match="not installed"):
         mxnet_backend.import_mxnet()

@@ -1,4 +1,4 @@
-"""SGD with noise: the noise alone differs from plain SGD."""
+"""SGD with noise: only the noise differs from plain SGD."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def test_without_noise_it_is_sgd():
     np.testing.assert_array_equal(stepped(NoiseSGD(0.0, **OPTIONS), steps=3), plain)
 
 
-def test_the_noise_has_the_deviation_asked_for():
+def test_the_noise_has_the_requested_deviation():
     mx.random.seed(0)
     plain = stepped(mx.optimizer.SGD(**OPTIONS))
     noise = (stepped(NoiseSGD(2.0, **OPTIONS)) - plain) / OPTIONS["learning_rate"]
@@ -31,7 +31,7 @@ def test_the_noise_has_the_deviation_asked_for():
 
 
 def test_several_arrays_at_a_time():
-    """Module hands over several arrays at a time, each with noise of its own."""
+    """Module passes several arrays at a time; each gets its own noise."""
     mx.random.seed(0)
     weights = [mx.nd.zeros(5), mx.nd.zeros(5)]
     optimizer = NoiseSGD(1.0, learning_rate=1.0)

@@ -5,7 +5,7 @@ import pytest
 from src.common.output_files import whole_file
 
 
-def test_the_file_takes_its_name_at_the_end(tmp_path):
+def test_the_file_gets_its_name_at_the_end(tmp_path):
     path = tmp_path / "deep" / "list.txt"
     with whole_file(path, "w") as file:
         file.write("one\n")

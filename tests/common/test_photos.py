@@ -1,14 +1,15 @@
-"""Photos of every kind, made here; what cannot be read says why."""
+"""Photos of every kind, made by the test; unreadable ones raise an error with the reason."""
 
 import io
 import struct
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from src.common.errors import InputError
-from src.common.photos import decode_photo, decode_stored, read_photo
+from src.common.photos import decode_photo, decode_stored, read_image, read_photo
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def test_sixteen_bits_are_scaled_by_256(top):
     content = encoded(Image.fromarray(deep), format="PNG")
     grey = decode_photo(content, "x", "L")
     if Image.open(io.BytesIO(content)).mode == "I" and top <= 255:
-        pytest.skip("this Pillow does not tell 16 bits from 32")
+        pytest.skip("this Pillow does not distinguish 16 from 32 bits")
     np.testing.assert_array_equal(grey, deep >> 8)
 
 
@@ -65,7 +66,7 @@ def test_sixteen_bits_are_scaled_by_256(top):
 def test_camera_orientation_is_applied(colours, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    # The picture as a camera held that way stores it: EXIF says where row 0 and column 0 are.
+    # As a camera that is held that way stores it: EXIF defines where row 0 and column 0 are.
     stored = {
         1: colours,
         2: colours[:, ::-1],
@@ -81,7 +82,7 @@ def test_camera_orientation_is_applied(colours, orientation):
     np.testing.assert_array_equal(decode_photo(content, "x", upright=False), stored)
 
 
-def test_unreadable_bytes_say_why(colours):
+def test_unreadable_bytes_raise_an_error_with_the_reason(colours):
     jpeg = encoded(Image.fromarray(colours), format="JPEG")
     for content, why in [
         (b"", "empty"),
@@ -94,10 +95,10 @@ def test_unreadable_bytes_say_why(colours):
         assert str(caught.value).startswith("some/photo.jpg: ")
 
 
-def test_damaged_bytes_never_end_in_another_error(colours):
+def test_damaged_bytes_raise_no_other_error(colours):
     random = np.random.RandomState(0)
     sources = [encoded(Image.fromarray(colours), format=f) for f in ("JPEG", "PNG", "BMP", "GIF")]
-    refused = 0
+    rejected = 0
     for round_ in range(120):
         content = np.frombuffer(sources[round_ % 4], np.uint8).copy()
         places = random.randint(0, len(content), 8)
@@ -105,26 +106,37 @@ def test_damaged_bytes_never_end_in_another_error(colours):
         try:
             assert decode_photo(content.tobytes(), "x").dtype == np.uint8
         except InputError:
-            refused += 1
-    assert refused > 10
+            rejected += 1
+    assert rejected > 10
 
 
-def test_stored_pictures_are_decoded_as_photos_are(colours):
+def test_stored_pictures_are_decoded_like_photos(colours):
     content = encoded(Image.fromarray(colours), format="PNG")
     np.testing.assert_array_equal(decode_stored(content)[..., ::-1], colours)
 
 
-def test_stored_bytes_that_cannot_be_decoded_are_none(colours):
+def test_stored_bytes_that_cannot_be_decoded_give_none(colours):
     content = encoded(Image.fromarray(colours), format="JPEG")
-    # A frame header that claims 65,500×65,500 pixels: OpenCV raises instead of giving None.
+    # A frame header that claims 65,500×65,500 pixels: OpenCV raises instead of returning None.
     frame = content.index(b"\xff\xc0") + 5
     endless = content[:frame] + struct.pack(">HH", 65500, 65500) + content[frame + 4 :]
     for damaged in (b"", b"not a picture", content[:20], endless):
         assert decode_stored(damaged) is None
 
 
-def test_files_that_are_none(tmp_path):
+def test_missing_files_and_folders_raise_errors(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_photo(tmp_path / "missing.jpg")
     with pytest.raises(InputError, match="a folder"):
         read_photo(tmp_path)
+
+
+def test_read_image_modes_and_layouts(tmp_path, colours):
+    path = tmp_path / "名 前.png"
+    path.write_bytes(encoded(Image.fromarray(colours), format="PNG"))
+    path = str(path)
+    np.testing.assert_array_equal(read_image(path), colours)
+    np.testing.assert_array_equal(read_image(path, mode="bgr"), colours[..., ::-1])
+    np.testing.assert_array_equal(read_image(path, layout="CHW"), colours.transpose(2, 0, 1))
+    grey = cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY)
+    np.testing.assert_allclose(read_image(path, mode="gray"), grey, atol=1)

@@ -1,19 +1,19 @@
-"""Small data sets, photos and a model that tells colours apart."""
+"""Small data sets and photos, and a model whose embedding is the mean colour."""
 
 import cv2
 import numpy as np
 import pytest
 
-from src.common.checkpoints import save
-from src.common.face_image import write_property
-from src.common.face_records import FaceRecordWriter
+from src.checkpoints.files import save_checkpoint
 from src.common.mxnet_backend import mx
+from src.formats.face_records import FaceRecordWriter
+from src.formats.property import write_property
 
 SIZE = (16, 16)
 
 
 def encoded(colour, size=SIZE, ending=".png"):
-    """Bytes of a picture of one RGB colour."""
+    """Bytes of an image of one RGB colour, `size` (height, width)."""
     picture = np.empty((*size, 3), np.uint8)
     picture[:] = np.asarray(colour)[::-1]
     return cv2.imencode(ending, picture)[1].tobytes()
@@ -21,12 +21,13 @@ def encoded(colour, size=SIZE, ending=".png"):
 
 @pytest.fixture
 def make_picture():
+    """Callable: see `encoded`."""
     return encoded
 
 
 @pytest.fixture
 def make_set(tmp_path):
-    """Callable: name and colours, one an identity with so many images, to a data set's folder."""
+    """Callable that writes a data set with an identity per colour; returns its folder."""
 
     def make(name, colours, images=2, size=SIZE):
         folder = tmp_path / name
@@ -53,5 +54,5 @@ def colour_model(tmp_path):
         "fc1_weight": mx.nd.array(weight.reshape(3, -1)),
         "fc1_bias": mx.nd.array(np.full(3, -128)),
     }
-    save(str(tmp_path / "colour"), 0, symbol, parameters, {})
+    save_checkpoint(str(tmp_path / "colour"), 0, symbol, parameters, {})
     return f"{tmp_path / 'colour'},0"

@@ -1,16 +1,16 @@
-"""Centres and nearest neighbours against slow, plain ones."""
+"""Centres and nearest neighbours, compared with slow and simple ones."""
 
 import numpy as np
 import pytest
 
 from src.common.errors import InputError
-from src.common.face_records import FaceRecordWriter, open_face_records
 from src.data.class_centres import class_centres, embed_encoded, nearest, unit_rows
 from src.data.dataset_merge import load_model
+from src.formats.face_records import FaceRecordWriter, open_face_records
 
 
 @pytest.mark.parametrize("block", [1, 7, 1024])
-def test_nearest_is_that_of_plain_loops(block):
+def test_nearest_agrees_with_plain_loops(block):
     random = np.random.RandomState(0)
     queries, references = unit_rows(random.randn(20, 4)), unit_rows(random.randn(15, 4))
     similarities, places = nearest(queries, references, block)
@@ -20,7 +20,7 @@ def test_nearest_is_that_of_plain_loops(block):
         assert similarity == pytest.approx(max(slow), abs=1e-12)
 
 
-def test_nearest_of_nothing():
+def test_nearest_without_references():
     similarities, places = nearest(np.eye(3), np.zeros((0, 1)))
     assert similarities.tolist() == [-1] * 3
     assert places.tolist() == [-1] * 3
@@ -43,7 +43,7 @@ def test_centres_are_means_of_unit_embeddings(make_set, colour_model, batch_size
     np.testing.assert_allclose(centres, unit_rows(np.array(colours) - 128), atol=1e-6)
 
 
-def test_a_set_without_a_readable_image_is_refused(colour_model, tmp_path):
+def test_a_set_without_readable_images_is_an_error(colour_model, tmp_path):
     with FaceRecordWriter(tmp_path / "train.rec") as writer:
         writer.add_image(0, b"no picture")
     reader, layout = open_face_records(tmp_path)

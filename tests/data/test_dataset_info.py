@@ -1,4 +1,4 @@
-"""Data sets diagnosed, rebuilt and unpacked."""
+"""Data sets are inspected, rebuilt and unpacked."""
 
 import re
 import shutil
@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from src.common.errors import InputError
-from src.common.face_image import load_property
-from src.common.face_records import open_face_records
-from src.common.records import RecordReader, RecordWriter
-from src.common.verification_set import read_bin, write_bin
 from src.data import dataset_info, face2rec2, glint2lst, lfw2pack
+from src.formats.face_records import open_face_records
+from src.formats.property import load_property
+from src.formats.records import RecordReader, RecordWriter
+from src.formats.verification_set import read_bin, write_bin
 
 COLOURS = [(250, 0, 0), (0, 250, 0), (0, 0, 250)]
 
@@ -24,14 +24,19 @@ def write_plain(folder, items):
             writer.write(index, label, content)
 
 
-def test_a_sound_set_is_described(make_set, capsys):
+def test_a_valid_set_is_described(make_set, capsys):
     folder = make_set("set", COLOURS, images=3)
     assert dataset_info.main([folder, "--decode"]) == 0
     out = capsys.readouterr().out
-    for text in ("face data set", "9 images of 3 identities, 4 other records", "3 to 3, median 3",
-                 "first image: 16×16", "property: 3,16,16"):  # fmt: skip
+    for text in (
+        "face data set",
+        "9 images of 3 identities, 4 other records",
+        "images per identity: 3 to 3, median 3",
+        "first image: 16×16",
+        "property: 3,16,16",
+    ):
         assert text in out
-    assert "WRONG" not in out
+    assert "PROBLEM" not in out
 
 
 def damage_index(folder):
@@ -71,36 +76,42 @@ def cut_records(folder):
 @pytest.mark.parametrize(
     ("spoil", "messages"),
     [
-        (damage_index, ["images are not where", "headerless"]),
+        (
+            damage_index,
+            [r"train\.idx has no offset, or a wrong one, for \d of 6 images", "headerless"],
+        ),
         (remove_index, ["the index of the records is missing"]),
         (garble_index, ["is not an index"]),
         (remove_header, ["headerless: it has no record 0", "--rebuild"]),
-        (remove_property, ["property is missing", "write into .*property: 3,16,16"]),
-        (wrong_property, ["says 85742 classes, the records hold 3", "property: 3,16,16"]),
-        (other_size, ["property says images of 112×112, the first is 16×16"]),
+        (remove_property, ["property is missing", "write this line to .*property: 3,16,16"]),
+        (
+            wrong_property,
+            ["property gives 85742 classes, but the records have 3", "property: 3,16,16"],
+        ),
+        (other_size, ["property gives images of 112×112, but the first is 16×16"]),
         (cut_records, ["1 damaged records, the first at byte", "record 0 is damaged"]),
     ],
 )
-def test_what_is_wrong_is_said_with_its_remedy(make_set, capsys, spoil, messages):
+def test_problems_are_printed_with_their_remedy(make_set, capsys, spoil, messages):
     folder = make_set("set", COLOURS)
     spoil(Path(folder))
-    assert dataset_info.main([folder]) == dataset_info.WRONG_STATUS
+    assert dataset_info.main([folder]) == dataset_info.PROBLEM_STATUS
     out = capsys.readouterr().out
     for message in messages:
         assert re.search(message, out), out
 
 
 @pytest.mark.parametrize("spoil", [damage_index, remove_index, garble_index, remove_header])
-def test_a_rebuilt_set_is_the_one_there_was(make_set, tmp_path, spoil):
+def test_a_rebuilt_set_equals_the_undamaged_one(make_set, tmp_path, spoil):
     folder = make_set("set", COLOURS)
-    sound = shutil.copytree(folder, tmp_path / "sound")
+    undamaged = shutil.copytree(folder, tmp_path / "undamaged")
     spoil(Path(folder))
     assert dataset_info.main([folder, "--rebuild", str(tmp_path / "new")]) == 0
     for name in ("train.rec", "train.idx", "property"):
-        assert (tmp_path / "new" / name).read_bytes() == (sound / name).read_bytes()
+        assert (tmp_path / "new" / name).read_bytes() == (undamaged / name).read_bytes()
 
 
-def test_a_plain_file_with_faults_becomes_a_sound_set(tmp_path, make_picture, capsys, caplog):
+def test_a_faulty_plain_file_is_rebuilt_as_a_valid_set(tmp_path, make_picture, capsys, caplog):
     items = [
         (7, make_picture((1, 2, 3))),
         (2, make_picture((4, 5, 6))),
@@ -108,14 +119,14 @@ def test_a_plain_file_with_faults_becomes_a_sound_set(tmp_path, make_picture, ca
         (2, b"garbage"),
     ]
     write_plain(tmp_path / "plain", items)
-    assert dataset_info.main([str(tmp_path / "plain"), "--decode"]) == dataset_info.WRONG_STATUS
+    assert dataset_info.main([str(tmp_path / "plain"), "--decode"]) == dataset_info.PROBLEM_STATUS
     out = capsys.readouterr().out
     for text in ("plain im2rec", "2 labels between 2 and 7, expected 0 to 1",
-                 "do not stand together", "1 images cannot be decoded: records 3"):  # fmt: skip
+                 "are not consecutive", "1 images cannot be decoded: records 3"):  # fmt: skip
         assert text in out
     assert dataset_info.main([str(tmp_path / "plain"), "--rebuild", str(tmp_path / "new")]) == 0
-    assert "3 images + 2 identities + 1 header, labels numbered anew" in capsys.readouterr().out
-    assert "left out: 1 images that cannot be decoded" in caplog.text
+    assert "3 images + 2 identities + 1 header, labels renumbered" in capsys.readouterr().out
+    assert "skipped: 1 images that cannot be decoded" in caplog.text
     reader, layout = open_face_records(str(tmp_path / "new"))
     with reader:
         found = [reader.read(index) for index in layout.image_ids]
@@ -124,7 +135,7 @@ def test_a_plain_file_with_faults_becomes_a_sound_set(tmp_path, make_picture, ca
     assert load_property(str(tmp_path / "new")) == {"num_classes": 2, "image_size": [16, 16]}
 
 
-def test_a_damaged_record_costs_only_itself(make_set, tmp_path, caplog):
+def test_only_the_damaged_record_is_lost(make_set, tmp_path, caplog):
     folder = Path(make_set("set", COLOURS))
     with RecordReader(folder / "train.rec") as reader:
         offset = reader.offset(3)
@@ -165,13 +176,13 @@ def test_a_verification_set_is_unpacked_and_packed_again(tmp_path, make_picture,
     assert read_bin(tmp_path / "b.bin") == (images, [True, False, True, False])
 
 
-def test_a_bin_that_is_none_is_said(tmp_path, capsys):
+def test_an_invalid_bin_is_a_problem(tmp_path, capsys):
     (tmp_path / "a.bin").write_bytes(b"x")
-    assert dataset_info.main([str(tmp_path)]) == dataset_info.WRONG_STATUS
-    assert "WRONG: " in capsys.readouterr().out
+    assert dataset_info.main([str(tmp_path)]) == dataset_info.PROBLEM_STATUS
+    assert "PROBLEM: " in capsys.readouterr().out
 
 
-def test_what_cannot_be_looked_at_is_refused(tmp_path, make_set, make_picture):
+def test_wrong_arguments_are_errors(tmp_path, make_set, make_picture):
     with pytest.raises(FileNotFoundError, match="nowhere: no such file or folder"):
         dataset_info.main([str(tmp_path / "nowhere")])
     (tmp_path / "none").mkdir()
@@ -181,11 +192,11 @@ def test_what_cannot_be_looked_at_is_refused(tmp_path, make_set, make_picture):
     with pytest.raises(InputError, match=r"expected a data set folder, a \.rec or a \.bin"):
         dataset_info.main([str(tmp_path / "a.txt")])
     (tmp_path / "a.bin").touch()
-    with pytest.raises(InputError, match=r"only records \(\.rec\) can be rebuilt"):
+    with pytest.raises(InputError, match=r"a\.bin has no records \(\.rec\)"):
         dataset_info.main([str(tmp_path / "a.bin"), "--rebuild", str(tmp_path / "b")])
     folder = make_set("set", COLOURS)
     with pytest.raises(InputError, match="is the data set itself"):
         dataset_info.main([folder, "--rebuild", folder])
     write_plain(tmp_path / "plain", [(0.5, make_picture(COLOURS[0]))])
-    with pytest.raises(InputError, match="its labels are no identities"):
+    with pytest.raises(InputError, match="some labels are not identities"):
         dataset_info.main([str(tmp_path / "plain"), "--rebuild", str(tmp_path / "b")])

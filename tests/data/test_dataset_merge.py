@@ -1,4 +1,4 @@
-"""Merging: who stays, who goes and why, on sets whose people are colours."""
+"""Merging sets whose people are colours: who is kept, who is dropped and why."""
 
 import logging
 import os
@@ -7,17 +7,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from src.common import checkpoints
+from src.checkpoints.files import load_checkpoint, save_checkpoint
 from src.common.errors import InputError
-from src.common.face_image import load_property, write_property
-from src.common.face_records import FaceRecordWriter, open_face_records
 from src.common.mxnet_backend import mx
-from src.common.records import RecordReader
-from src.common.verification_set import write_bin
 from src.data import dataset_merge
 from src.data.centre_store import CentreStore
 from src.data.class_centres import unit_rows
 from src.data.merging import open_face_set
+from src.formats.face_records import FaceRecordWriter, open_face_records
+from src.formats.property import load_property, write_property
+from src.formats.records import RecordReader
+from src.formats.verification_set import write_bin
 
 RED, GREEN, BLUE, GREY = (250, 120, 120), (120, 250, 120), (120, 120, 250), (200, 200, 200)
 PINK = (250, 140, 140)  # cosine to RED 0.98, to GREY 0.72
@@ -42,7 +42,7 @@ def read_labels(output):
     return [label for (label,) in labels]
 
 
-def test_without_a_model_sets_are_put_together(make_set, tmp_path, capsys):
+def test_sets_are_merged_without_a_model(make_set, tmp_path, capsys):
     first, second = make_set("a", [RED, GREEN]), make_set("b", [RED], images=3)
     merge([first, second], tmp_path / "out", "--model", "", "--param1", "0")
     assert read_labels(tmp_path / "out") == [0, 0, 1, 1, 2, 2, 2]
@@ -57,7 +57,7 @@ def test_without_a_model_sets_are_put_together(make_set, tmp_path, capsys):
         assert merged.read(1).content == source.read(1).content
 
 
-def test_duplicates_of_earlier_sets_go(make_set, tmp_path, colour_model, capsys):
+def test_duplicates_of_earlier_sets_are_dropped(make_set, tmp_path, colour_model, capsys):
     sets = [make_set("a", [RED, GREEN]), make_set("b", [BLUE, NEARLY_RED, PINK]),
             make_set("c", [GREEN, BLUE])]  # fmt: skip
     merge(sets, tmp_path / "out", "--model", colour_model, "--param1", "0.99")
@@ -77,12 +77,12 @@ def test_duplicates_of_earlier_sets_go(make_set, tmp_path, colour_model, capsys)
     assert read_labels(tmp_path / "out") == [0, 0, 1, 1, 2, 2, 3, 3]
     out = capsys.readouterr().out
     for text in ("\n0 2\n", "\n1 3 4\n", "\n2 2 4\n", "b: 3 identities, 2 kept, 1 duplicate",
-                 "least similar duplicate: 0.99"):  # fmt: skip
+                 "lowest similarity among the duplicates: 0.99"):  # fmt: skip
         assert text in out
     similarity = float(read_report(tmp_path / "out")[3]["similarity"])
     cosine = unit_rows([np.array(RED) - 128]) @ unit_rows([np.array(NEARLY_RED) - 128]).T
     assert similarity == pytest.approx(cosine.item(), abs=1e-4)
-    # The centres kept for a stopped run are gone.
+    # The saved centres have been removed.
     assert sorted(os.listdir(tmp_path / "out")) == [
         "merge_report.tsv", "property", "train.idx", "train.rec",
     ]  # fmt: skip
@@ -95,7 +95,7 @@ def test_people_of_one_set_are_not_compared(make_set, tmp_path, colour_model):
 
 
 @pytest.mark.parametrize("kind", ["folder", "bin"])
-def test_excluded_people_go(make_set, make_picture, tmp_path, colour_model, capsys, kind):
+def test_excluded_people_are_dropped(make_set, make_picture, tmp_path, colour_model, capsys, kind):
     folder = make_set("a", [RED, GREEN, BLUE])
     if kind == "folder":
         exclude = make_set("test", [BLUE, NEARLY_RED])
@@ -111,14 +111,14 @@ def test_excluded_people_go(make_set, make_picture, tmp_path, colour_model, caps
     assert "exclude 2" in capsys.readouterr().out
 
 
-def test_of_a_model_named_by_its_prefix_alone_the_newest_is_taken(
+def test_a_prefix_without_epoch_means_the_newest_checkpoint(
     make_set, tmp_path, colour_model, caplog
 ):
     prefix = colour_model.partition(",")[0]
-    symbol, arg_params, aux_params = checkpoints.load(prefix, 0)
-    checkpoints.save(prefix, 3, symbol, arg_params, aux_params)
+    symbol, arg_params, aux_params = load_checkpoint(prefix, 0)
+    save_checkpoint(prefix, 3, symbol, arg_params, aux_params)
     blind = {name: array * 0 + 1 for name, array in arg_params.items()}
-    checkpoints.save(prefix, 0, symbol, blind, aux_params)
+    save_checkpoint(prefix, 0, symbol, blind, aux_params)
     caplog.set_level(logging.INFO)
     sets = [make_set("a", [RED]), make_set("b", [NEARLY_RED, BLUE])]
     merge(sets, tmp_path / "out", "--model", prefix)
@@ -126,7 +126,7 @@ def test_of_a_model_named_by_its_prefix_alone_the_newest_is_taken(
     assert [row["result"] for row in read_report(tmp_path / "out")] == ["kept", "duplicate", "kept"]
 
 
-def test_an_included_set_may_be_excluded_too(make_set, tmp_path, colour_model):
+def test_an_included_set_can_also_be_excluded(make_set, tmp_path, colour_model):
     a, b = make_set("a", [RED]), make_set("b", [BLUE])
     merge([a, b], tmp_path / "out", "--model", colour_model, "--exclude", b)
     assert [row["result"] for row in read_report(tmp_path / "out")] == ["kept", "excluded"]
@@ -138,7 +138,7 @@ def test_a_test_run_writes_only_the_report(make_set, tmp_path):
     assert os.listdir(tmp_path / "out") == ["merge_report.tsv"]
 
 
-def test_undecodable_images_are_left_out(make_set, make_picture, tmp_path, colour_model, caplog):
+def test_undecodable_images_are_skipped(make_set, make_picture, tmp_path, colour_model, caplog):
     folder = tmp_path / "b"
     folder.mkdir()
     with FaceRecordWriter(folder / "train.rec") as writer:
@@ -153,7 +153,9 @@ def test_undecodable_images_are_left_out(make_set, make_picture, tmp_path, colou
     assert "image 2 cannot be decoded" in caplog.text
 
 
-def test_a_stopped_merge_goes_on_from_its_centres(make_set, tmp_path, colour_model, monkeypatch):
+def test_an_interrupted_merge_resumes_from_saved_centres(
+    make_set, tmp_path, colour_model, monkeypatch
+):
     sets = [make_set("a", [RED, GREEN]), make_set("b", [BLUE])]
     computed = []
     compute = dataset_merge.class_centres
@@ -173,8 +175,8 @@ def test_a_stopped_merge_goes_on_from_its_centres(make_set, tmp_path, colour_mod
     assert len(read_report(tmp_path / "out")) == 3
 
 
-def test_kept_centres_are_those_of_one_batch_size(make_set, tmp_path, colour_model):
-    """With the GNAP head an embedding depends on its batch."""
+def test_saved_centres_depend_on_the_batch_size(make_set, tmp_path, colour_model):
+    """With the GNAP head, an embedding depends on its batch."""
     face_set = open_face_set(make_set("a", [RED]))
     stores = [CentreStore(str(tmp_path), colour_model, ((16, 16), size)) for size in (4, 8)]
     stores[0].save(face_set, np.eye(1, 3), [])
@@ -182,7 +184,7 @@ def test_kept_centres_are_those_of_one_batch_size(make_set, tmp_path, colour_mod
     assert stores[1].load(face_set) is None
 
 
-def test_get_embedding_takes_either_reader(make_set, colour_model):
+def test_get_embedding_works_with_either_reader(make_set, colour_model):
     folder = make_set("a", [RED, GREEN])
     module = dataset_merge.load_model(colour_model, 4, (16, 16))
     args = SimpleNamespace(batch_size=4)
@@ -194,26 +196,28 @@ def test_get_embedding_takes_either_reader(make_set, colour_model):
             np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_a_wrong_class_count_is_said(make_set, tmp_path, caplog):
+def test_a_wrong_class_count_is_logged(make_set, tmp_path, caplog):
     folder = make_set("a", [RED])
     write_property(f"{folder}/property", 7, (16, 16))
     merge([folder], tmp_path / "out", "--model", "", "--param1", "0")
-    assert "property says 7 classes, the records hold 1 identities" in caplog.text
+    assert "property gives 7 classes, but the records have 1 identities" in caplog.text
 
 
-def test_what_cannot_be_merged_is_refused(make_set, tmp_path, colour_model):
+def test_wrong_arguments_are_errors(make_set, tmp_path, colour_model):
     a, large = make_set("a", [RED]), make_set("large", [RED], size=(20, 20))
     out = str(tmp_path / "out")
     plain = ["--model", "", "--param1", "0"]
     for flags, message in [
-        (["--output", out], "--include: name the data set folders"),
-        (["--include", a], "--output: name the folder"),
-        (["--include", a, "--output", out, "--model", ""], "duplicates of --param1 0.3"),
-        (["--include", a, "--output", out, *plain, "--exclude", a], "--exclude needs a --model"),
-        (["--include", a, "--output", a, *plain], "is among --include"),
-        (["--include", f"{a},{a}", "--output", out, *plain], "names a folder twice"),
-        (["--include", f"{a},{large}", "--output", out, *plain], "images are 20×20 by its"),
-        (["--include", a, "--output", out, "--batch-size", "0"], "--batch-size 0: at least 1"),
+        (["--output", out], "--include is missing: list the data set folders"),
+        (["--include", a], "--output is missing: name the folder"),
+        (["--include", a, "--output", out, "--model", ""], "--param1 0.3 needs a model"),
+        (["--include", a, "--output", out, *plain, "--exclude", a], "--exclude needs a model"),
+        (["--include", a, "--output", a, *plain], "is also in --include"),
+        (["--include", f"{a},{a}", "--output", out, *plain], "lists a folder twice"),
+        (["--include", f"{a},{large}", "--output", out, *plain],
+         "large/property gives images of 20×20 pixels, but .*a/property 16×16"),
+        (["--include", a, "--output", out, "--batch-size", "0"],
+         "--batch-size 0: expected at least 1"),
         (["--include", a, "--output", out, "--model", f"{colour_model}|0"], "name one epoch"),
         (["--include", a, "--output", out, "--model", "none,1"], "none-0001"),
     ]:  # fmt: skip

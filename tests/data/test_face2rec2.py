@@ -1,4 +1,4 @@
-"""Packing: what 2018 lost, multiplied or hung on is named, grouped and counted."""
+"""Packing: bad photos are reported, and ungrouped or gappy labels are put in order."""
 
 import queue
 from types import SimpleNamespace
@@ -8,17 +8,18 @@ import numpy as np
 import pytest
 
 from src.common.errors import InputError
-from src.common.face_records import open_face_records, read_layout
-from src.common.records import RecordReader, unpack_payload
 from src.data import face2rec2
-from src.data.packing import group_by_label
+from src.data.training_lists import group_by_label
+from src.formats.face_records import open_face_records, read_layout
+from src.formats.recordio import unpack_payload
+from src.formats.records import RecordReader
 
 SIZE = (16, 16)
 
 
 @pytest.fixture
 def folder(tmp_path, make_picture):
-    """A folder with 12 aligned photos p0.png … p11.png, each of its own colour, and property."""
+    """A folder with property and 12 aligned photos p0.png … p11.png, all of different colours."""
     for number in range(12):
         (tmp_path / f"p{number}.png").write_bytes(make_picture((number * 20, 9, 99)))
     (tmp_path / "property").write_text("3,16,16")
@@ -52,7 +53,7 @@ def test_photos_pass_through_in_list_order(folder, capsys):
 
 
 @pytest.mark.parametrize("prefix", ["train", "tr"])
-def test_the_prefix_may_be_the_beginning_of_a_name(folder, prefix):
+def test_the_prefix_can_be_the_beginning_of_a_name(folder, prefix):
     write_list(folder, [0, 1])
     assert face2rec2.main([str(folder / prefix)]) == 0
     assert (folder / "train.rec").exists()
@@ -64,10 +65,10 @@ def test_an_ungrouped_list_is_grouped(folder, caplog):
     labels, layout = packed_labels(folder)
     assert [label for label, _ in labels] == [1, 1, 1, 0, 0, 2]
     assert len(layout.identity_ranges) == 3
-    assert "do not stand together: grouped" in caplog.text
+    assert "are not consecutive: grouped" in caplog.text
 
 
-def test_grouping_keeps_first_appearance_and_order():
+def test_grouping_keeps_the_order_of_first_appearance():
     random = np.random.RandomState(0)
     labels = random.randint(0, 9, 200)
     slow = sorted(range(200), key=lambda place: (list(labels).index(labels[place]), place))
@@ -75,7 +76,7 @@ def test_grouping_keeps_first_appearance_and_order():
     assert group_by_label(np.array([4, 4, 1, 2, 2])) is None
 
 
-def test_bad_photos_are_named_by_line_and_the_rest_goes_on(folder, caplog, make_picture):
+def test_bad_photos_are_reported_by_line_and_the_rest_is_packed(folder, caplog, make_picture):
     noise = np.random.RandomState(0).randint(0, 255, (*SIZE, 3), np.uint8)
     jpeg = cv2.imencode(".jpg", noise)[1].tobytes()
     for name, content in [
@@ -90,9 +91,9 @@ def test_bad_photos_are_named_by_line_and_the_rest_goes_on(folder, caplog, make_
     assert face2rec2.main([str(folder), "--num-thread", "2"]) == face2rec2.SKIPPED_STATUS
     for line, reason in [
         (2, "No such file or directory: 'missing.png'"),
-        (3, "not a picture that training can decode"),
+        (3, "not an image that training can decode"),
         (4, "the file is empty"),
-        (5, "cut.jpg: "),  # the reason is OpenCV's or Pillow's, as their versions go
+        (5, "cut.jpg: "),  # the reason depends on the versions of OpenCV and Pillow
         (6, "20×18 pixels, but the data set has 16×16: align it first"),
     ]:
         assert f"line {line} skipped" in caplog.text
@@ -109,19 +110,19 @@ def test_a_person_who_loses_all_photos_leaves_no_gap(folder, caplog):
     assert labels == [[0, 1], [1, 1], [1, 1]]
     assert "1 people have no photo left, labels 1" in caplog.text
     assert (folder / "train.labels.tsv").read_text() == "old\tnew\n0\t0\n2\t1\n"
-    assert "property said 3 classes, there are 2: written anew" in caplog.text
+    assert "property gave 3 classes, but 2 were packed: updated" in caplog.text
     assert (folder / "property").read_text() == "2,16,16"
-    # The tables are those of the last packing.
+    # The tables of the earlier packing are removed.
     write_list(folder, [0, 1], ["p0.png", "p1.png"])
     assert face2rec2.main([str(folder)]) == 0
     assert not list(folder.glob("*.tsv"))
 
 
-def test_labels_with_gaps_are_closed_up(folder, caplog):
+def test_gaps_between_labels_are_closed(folder, caplog):
     write_list(folder, [10, 10, 3])
     assert face2rec2.main([str(folder)]) == 0
     assert [label for label, _ in packed_labels(folder)[0]] == [1, 1, 0]
-    assert "not 0 to 1 and are numbered anew" in caplog.text
+    assert "not 0 to 1 and have been renumbered" in caplog.text
 
 
 def test_a_missing_property_is_written(tmp_path, make_picture, caplog):
@@ -129,7 +130,7 @@ def test_a_missing_property_is_written(tmp_path, make_picture, caplog):
     write_list(tmp_path, [0], ["a.jpg"])
     assert face2rec2.main([str(tmp_path)]) == 0
     assert (tmp_path / "property").read_text() == "1,112,112"
-    assert "has no property file: taking 112,112" in caplog.text
+    assert "has no property file: using 112,112" in caplog.text
 
 
 LANDMARK = "\t".join(["0"] * 4 + ["30", "65", "48", "33", "62", "51", "51", "71", "92", "92"])
@@ -179,7 +180,7 @@ def test_the_bytes_do_not_depend_on_workers(folder):
         ("1\tnone.png\t0\n", r"none of 1 photos can be packed; the first: .*none\.png"),
     ],
 )
-def test_a_wrong_list_is_refused_and_nothing_written(folder, text, message):
+def test_a_wrong_list_is_an_error_and_nothing_is_written(folder, text, message):
     (folder / "train.lst").write_text(text)
     with pytest.raises(InputError, match=message):
         face2rec2.main([str(folder)])
@@ -187,7 +188,7 @@ def test_a_wrong_list_is_refused_and_nothing_written(folder, text, message):
     assert not list(folder.glob("*.part"))
 
 
-def test_wrong_prefixes_and_properties_are_refused(folder):
+def test_wrong_prefixes_and_properties_are_errors(folder):
     with pytest.raises(InputError, match="Did not find and list file with prefix"):
         face2rec2.main([str(folder)])
     with pytest.raises(FileNotFoundError, match="nowhere: no such folder"):
@@ -201,7 +202,7 @@ def test_wrong_prefixes_and_properties_are_refused(folder):
 @pytest.mark.parametrize(
     "flags", [["--quality", "0"], ["--num-thread", "0"], ["--list", "True"], ["--shuffle", "maybe"]]
 )
-def test_wrong_flags_are_refused(flags, capsys):
+def test_wrong_flags_are_errors(flags, capsys):
     with pytest.raises(SystemExit):
         face2rec2.parse_args(["prefix", *flags])
     assert flags[0] in capsys.readouterr().err

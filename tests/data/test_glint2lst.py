@@ -5,8 +5,8 @@ import os
 import pytest
 
 from src.common.errors import InputError
-from src.common.face_preprocess import parse_lst_line
 from src.data.glint2lst import main
+from src.formats.lists import parse_lst_line
 
 NUMBERS = "30.5 51.25 65.0 51.0 48.1 71.7 33.5 92.3 62.7 104.626648"
 
@@ -36,34 +36,34 @@ def test_a_folder_tree_is_listed_in_order_with_property(tree, tmp_path, capsys, 
     assert not caplog.records
 
 
-def test_the_notes_way_prints_the_list(tree, tmp_path, capsysbinary):
+def test_without_output_the_list_is_printed(tree, tmp_path, capsysbinary):
     main([str(tmp_path), "aligned"])
     assert capsysbinary.readouterr().out.decode().splitlines() == [
         f"1\t{tree}/a/1.jpg\t0", f"1\t{tree}/a/2.jpg\t0", f"1\t{tree}/b/1.jpg\t1",
     ]  # fmt: skip
 
 
-def test_labels_go_on_from_target_to_target(tree, tmp_path, make_picture):
+def test_labels_continue_from_target_to_target(tree, tmp_path, make_picture):
     fill(tmp_path / "more", ["a/1.jpg"], make_picture((9, 9, 9), (112, 112)))
     main([str(tmp_path), "aligned,more", "--output", str(tmp_path / "l.lst")])
     lines = (tmp_path / "l.lst").read_text().splitlines()
     assert [line.split("\t")[2] for line in lines] == ["0", "0", "1", "2"]
 
 
-def test_empty_persons_strays_and_sizes_are_named(tree, tmp_path, make_picture, caplog):
+def test_empty_folders_other_files_and_sizes_are_logged(tree, tmp_path, make_picture, caplog):
     fill(tree, ["b/notes.txt", "loose"], b"x")
     fill(tree, ["c/1.jpg"], make_picture((1, 1, 1), (20, 20)))
     (tree / "aa").mkdir()
     main([str(tree), "--output", str(tmp_path / "l.lst")])
     for text in (
-        "2 files in",
+        f"2 files in {tree} are not images and are skipped",
         "loose, b/notes.txt",
-        "1 persons have no picture: aa",
-        "the first picture of 1 of 3 persons is not of 112×112 pixels",
+        "1 person folders contain no image: aa",
+        "the first image of 1 of 3 people is not 112×112 pixels",
         "c/1.jpg",
     ):
         assert text in caplog.text
-    # No label is left out for the empty one.
+    # The empty folder gets no label.
     assert (tmp_path / "property").read_text() == "3,112,112"
     assert (tmp_path / "l.lst").read_text().splitlines()[-1].endswith("\t2")
 
@@ -84,7 +84,7 @@ def test_a_landmark_file_gives_unaligned_lines(tmp_path, ending, capsysbinary):
     assert parse_lst_line(lines[0])[3][1].tolist() == [65.0, 51.0]
 
 
-def test_without_labels_all_are_minus_one(tmp_path):
+def test_photos_without_labels_get_minus_one(tmp_path):
     (tmp_path / "x_lmk").write_text(f"x/a.jpg {NUMBERS}\n\n")
     main([str(tmp_path), "x", "--output", str(tmp_path / "l.lst")])
     assert (tmp_path / "l.lst").read_text().split("\t")[2] == "-1"
@@ -99,13 +99,13 @@ def test_without_labels_all_are_minus_one(tmp_path):
         (f"a.jpg 1 {NUMBERS[:-10]}nan", "not a finite number"),
     ],
 )
-def test_a_wrong_landmark_line_is_named(tmp_path, line, message):
+def test_a_wrong_landmark_line_is_reported_by_number(tmp_path, line, message):
     (tmp_path / "x_lmk").write_text(f"b.jpg 0 {NUMBERS}\n{line}\n")
     with pytest.raises(InputError, match=rf"x_lmk: line 2: .*{message}"):
         main([str(tmp_path), "x"])
 
 
-def test_wrong_targets_are_refused(tree, tmp_path):
+def test_wrong_targets_are_errors(tree, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nobody: no such folder, nor a landmark file"):
         main([str(tmp_path), "nobody"])
     (tmp_path / "x_lmk").write_text("")
@@ -114,7 +114,7 @@ def test_wrong_targets_are_refused(tree, tmp_path):
     with pytest.raises(InputError, match=r"no aligned_lmk or aligned_lmk\.txt"):
         main([str(tmp_path), "x,aligned"])
     fill(tmp_path / "none", ["a/notes.txt"], b"x")
-    with pytest.raises(InputError, match="none: no picture in 1 person folders"):
+    with pytest.raises(InputError, match="none: no image in 1 person folders"):
         main([str(tmp_path / "none")])
     with pytest.raises(FileNotFoundError):
         main([str(tmp_path / "nowhere")])
@@ -122,7 +122,7 @@ def test_wrong_targets_are_refused(tree, tmp_path):
         main([str(tree), "--image-size", "12,x"])
 
 
-def test_a_name_that_is_no_utf8_is_listed_as_it_is(tree, tmp_path, make_picture, capsysbinary):
+def test_a_name_that_is_not_utf8_is_listed_unchanged(tree, tmp_path, make_picture, capsysbinary):
     odd = os.fsencode(tree) + b"/a/\xff.jpg"
     with open(odd, "wb") as file:
         file.write(make_picture((1, 1, 1), (112, 112)))

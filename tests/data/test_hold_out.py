@@ -1,9 +1,11 @@
+"""Some people are kept out of training, and their photos become verification pairs."""
+
 import numpy as np
 import pytest
 
 from src.common.errors import InputError
-from src.common.face_image import load_property
 from src.data.hold_out import choose_heldout, main, make_pairs
+from src.formats.property import load_property
 
 
 def write_list(path, photos_of_each):
@@ -20,7 +22,7 @@ def read_pairs(path):
     return [line.split("\t") for line in path.read_text().splitlines()]
 
 
-def test_people_are_either_trained_on_or_verified_with(tmp_path, capsys):
+def test_people_are_used_for_either_training_or_verification(tmp_path, capsys):
     source = write_list(tmp_path / "all.lst", [5, 4, 3, 6, 2, 7, 5, 4])
     pairs_path = tmp_path / "heldout.txt"
     main([str(source), "--output", str(tmp_path), "--pairs", str(pairs_path), "--people", "0.25",
@@ -55,7 +57,7 @@ def test_the_seed_repeats_the_choice(tmp_path):
     assert texts[0] == texts[1]
 
 
-def test_every_fold_of_two_holds_both_kinds_and_no_pair_comes_twice():
+def test_kinds_alternate_and_no_pair_is_repeated():
     people = {label: [f"{label}/{number}" for number in range(6)] for label in range(4)}
     pairs = make_pairs(people, [0, 1, 2, 3], 40, np.random.RandomState(0))
     assert len(pairs) == 80
@@ -73,9 +75,9 @@ def test_a_person_with_one_photo_is_never_held_out():
         assert min(chosen) >= 8
 
 
-def test_too_few_people_are_refused_with_the_numbers(tmp_path):
+def test_too_few_people_are_an_error(tmp_path):
     source = write_list(tmp_path / "all.lst", [3, 3, 3])
-    with pytest.raises(InputError, match="3 people, 3 of them"):
+    with pytest.raises(InputError, match="cannot keep 2 of 3 people out of training: 3 have"):
         main([str(source), "--output", str(tmp_path), "--pairs", str(tmp_path / "p.txt")])
     assert not (tmp_path / "p.txt").exists()
 
@@ -88,27 +90,27 @@ def test_too_few_people_are_refused_with_the_numbers(tmp_path):
         ("1\tb.jpg\t-1", ".*photos without identities"),
     ],
 )
-def test_a_wrong_line_is_named(tmp_path, line, message):
+def test_a_wrong_line_is_reported_by_number(tmp_path, line, message):
     source = tmp_path / "all.lst"
     source.write_text(f"1\ta.jpg\t0\n{line}\n")
     with pytest.raises(InputError, match=rf"all\.lst: line 2:? {message}"):
         main([str(source), "--output", str(tmp_path), "--pairs", str(tmp_path / "p.txt")])
 
 
-def test_a_wrong_image_size_is_named(tmp_path):
+def test_a_wrong_image_size_is_an_error(tmp_path):
     source = write_list(tmp_path / "all.lst", [3] * 9)
     with pytest.raises(InputError, match="image size '112x112': expected height,width"):
         main([str(source), "--output", str(tmp_path), "--pairs", str(tmp_path / "p.txt"),
               "--image-size", "112x112"])  # fmt: skip
 
 
-def test_a_photo_listed_twice_does_not_hold_the_run():
+def test_a_photo_listed_twice_does_not_block_the_draw():
     people = {0: ["a", "a", "a"], 1: ["b", "b"]}
     pairs = make_pairs(people, [0, 1], 9, np.random.RandomState(0))
     assert [pair for pair in pairs if not pair[2]] == [("a", "b", False)]
 
 
-def test_a_name_that_is_no_utf8_is_kept(tmp_path):
+def test_a_name_that_is_not_utf8_is_kept(tmp_path):
     source = tmp_path / "all.lst"
     lines = [b"1\tp%d/\xff%d.jpg\t%d\n" % (i // 3, i % 3, i // 3) for i in range(18)]
     source.write_bytes(b"".join(lines))

@@ -1,15 +1,15 @@
-"""Verification pairs packed from a folder: untouched pictures, lost pairs named."""
+"""Verification pairs are packed from a folder with unchanged pictures."""
 
 import pytest
 
 from src.common.errors import InputError
-from src.common.verification_set import read_bin
 from src.data.lfw2pack import main
+from src.formats.verification_set import read_bin
 
 
 @pytest.fixture
 def lfw(tmp_path, make_picture):
-    """Ten people A … J with two pictures each, every one of its own colour."""
+    """Ten people A … J with two pictures each, all of different colours."""
     for row, person in enumerate("ABCDEFGHIJ"):
         (tmp_path / "lfw" / person).mkdir(parents=True)
         for number in (1, 2):
@@ -22,7 +22,7 @@ def content_of(lfw, person, number):
     return (lfw / person / f"{person}_{number:04d}.jpg").read_bytes()
 
 
-def test_the_2018_way_keeps_order_and_bytes(lfw, tmp_path, capsys):
+def test_order_and_bytes_are_kept_as_in_2018(lfw, tmp_path, capsys):
     lines = [f"{person}\t1\t2\n{person}\t1\tA\t2\n" for person in "BCDEFGHIJ"]
     lines.append("A\t1\t2\nA\t1\tB\t2\n")
     (lfw / "pairs.txt").write_text("10\t1\n" + "".join(lines))
@@ -40,7 +40,7 @@ def test_the_2018_way_keeps_order_and_bytes(lfw, tmp_path, capsys):
     assert "Skipped" not in out
 
 
-def test_kinds_that_stand_apart_are_mixed(lfw, tmp_path, capsys):
+def test_separate_kinds_are_mixed(lfw, tmp_path, capsys):
     same = [f"{person}\t1\t2\n" for person in "ABCDEFGHIJ"]
     different = [f"A\t1\t{person}\t2\n" for person in "BCDEFGHIJ"] + ["B\t1\tC\t1\n"]
     pairs = tmp_path / "view1.txt"
@@ -54,21 +54,21 @@ def test_kinds_that_stand_apart_are_mixed(lfw, tmp_path, capsys):
     assert "mixed evenly for 10 folds" in capsys.readouterr().out
 
 
-def test_missing_pictures_are_named_and_their_pairs_dropped(lfw, tmp_path, caplog, capsys):
+def test_pairs_with_missing_pictures_are_logged_and_skipped(lfw, tmp_path, caplog, capsys):
     (lfw / "B" / "B_0002.jpg").write_bytes(b"garbage")
     pairs = tmp_path / "pairs.txt"
     pairs.write_text(f"A 1 2\nA 1 B 1\nB 1 2\nA 1 Z 9\n{lfw}/A/A_0001.jpg C/C_0001.jpg 0\n")
     output = tmp_path / "a.bin"
     main(["--data-dir", str(lfw), "--pairs", str(pairs), "--output", str(output), "--nfolds", "2"])
     assert read_bin(output)[1] == [False, True, False]
-    assert "line 3: pair left out: " in caplog.text
-    assert "B_0002.jpg is no readable picture" in caplog.text
-    assert "line 4: pair left out: Z/Z_0009.jpg is missing" in caplog.text
+    assert "line 3: pair skipped: " in caplog.text
+    assert "B_0002.jpg cannot be decoded" in caplog.text
+    assert "line 4: pair skipped: Z/Z_0009.jpg is missing" in caplog.text
     assert "1 same and 2 different pairs are too few for 2 folds" in caplog.text
     assert "Skipped 2 image pairs" in capsys.readouterr().out
 
 
-def test_pictures_that_seem_unaligned_are_warned_of(lfw, tmp_path, make_picture, caplog):
+def test_pictures_of_unusual_size_are_logged(lfw, tmp_path, make_picture, caplog):
     (lfw / "A" / "A_0002.jpg").write_bytes(make_picture((1, 2, 3), (25, 30)))
     (lfw / "B" / "B_0002.jpg").write_bytes(make_picture((1, 2, 3), (112, 96)))
     (lfw / "pairs.txt").write_text("A 1 2\nA 1 B 2\n")
@@ -77,14 +77,14 @@ def test_pictures_that_seem_unaligned_are_warned_of(lfw, tmp_path, make_picture,
     assert "A/A_0002.jpg (25×30)" in caplog.text
 
 
-def test_what_cannot_be_packed_is_refused(lfw, tmp_path):
+def test_wrong_arguments_are_errors(lfw, tmp_path):
     output = str(tmp_path / "a.bin")
     with pytest.raises(FileNotFoundError, match=r"pairs\.txt: no such pairs file"):
         main(["--data-dir", str(lfw), "--output", output])
     with pytest.raises(FileNotFoundError, match="--data-dir nowhere: no such folder"):
         main(["--data-dir", "nowhere", "--output", output])
-    with pytest.raises(InputError, match=r"--output: name the \.bin"):
+    with pytest.raises(InputError, match=r"--output is missing: name the \.bin"):
         main(["--data-dir", str(lfw)])
     (lfw / "pairs.txt").write_text("A 1 2\nX 1 Y 2\n")
-    with pytest.raises(InputError, match=r"of 2 pairs, 1 have both pictures .* A/A_0001"):
+    with pytest.raises(InputError, match=r"1 of 2 pairs have both pictures .* A/A_0001"):
         main(["--data-dir", str(lfw), "--output", output])

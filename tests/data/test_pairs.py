@@ -1,4 +1,4 @@
-"""Pair files: their forms, and an order whose folds hold both kinds."""
+"""Pair files: their formats, and an order whose folds contain both kinds."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from src.common.errors import InputError
-from src.data.pairs import find_picture, has_mixed_folds, mix_evenly, read_pairs
+from src.data.pairs import find_picture, has_mixed_folds, mix_evenly, read_pairs, write_pairs
 
 
 def write(tmp_path, text):
@@ -36,13 +36,20 @@ def test_paths_with_spaces_and_no_count(tmp_path):
         ("10\t300\nA\t1\n", r"pairs\.txt: line 2: expected `person n1 n2`.*got 'A 1'"),
         ("a.jpg\tb.jpg\t2\n", "line 1: expected"),
         ("A 1 B x\n", "line 1: expected"),
-        ("500\n", "there are 0 of one and 0 of two"),
-        ("A 1 2\nA 1 3\n", "there are 2 of one and 0 of two"),
+        ("500\n", "got 0 same and 0 different"),
+        ("A 1 2\nA 1 3\n", "got 2 same and 0 different"),
     ],
 )
-def test_wrong_files_are_refused(tmp_path, text, message):
+def test_wrong_files_are_errors(tmp_path, text, message):
     with pytest.raises(InputError, match=message):
         read_pairs(write(tmp_path, text))
+
+
+def test_written_pairs_are_read_back(tmp_path):
+    pairs = [("a \udcff.jpg", "b.jpg", True), ("a.jpg", "c.jpg", False)]
+    path = str(tmp_path / "pairs.txt")
+    write_pairs(path, pairs)
+    assert [(*pair.pictures, pair.same) for pair in read_pairs(path)] == pairs
 
 
 def test_pictures_are_found_in_either_layout(tmp_path):

@@ -1,4 +1,4 @@
-"""Photos of any format and name become RGB .jpg with plain names; what cannot is named."""
+"""Photos of any format and name become RGB .jpg with plain names; others are reported."""
 
 import io
 import os
@@ -48,7 +48,7 @@ def test_every_kind_of_picture_becomes_rgb_jpeg(photos, output, mode):
     assert rename_photos(photos, output) == (1, 0, [])
     with Image.open(f"{output}/0000001/0001.jpg") as made:
         assert (made.format, made.mode, made.size) == ("JPEG", "RGB", (30, 20))
-        # The grey ones and the palette keep the brightness, give or take the conversion.
+        # Grey and palette photos keep their brightness, up to the conversion.
         if mode != "1":
             difference = np.asarray(made).mean() - PIXELS.mean()
             assert abs(difference) < 4
@@ -58,11 +58,11 @@ def test_every_kind_of_picture_becomes_rgb_jpeg(photos, output, mode):
     ]
 
 
-def test_the_orientation_of_a_camera_is_applied(photos, output):
+def test_the_exif_orientation_is_applied(photos, output):
     os.makedirs(f"{photos}/a")
     picture = Image.fromarray(PIXELS)
     exif = picture.getexif()
-    exif[0x0112] = 6  # turn by 90 degrees
+    exif[0x0112] = 6  # rotate by 90 degrees
     picture.save(f"{photos}/a/b.jpg", exif=exif)
     rename_photos(photos, output)
     with Image.open(f"{output}/0000001/0001.jpg") as made:
@@ -70,14 +70,14 @@ def test_the_orientation_of_a_camera_is_applied(photos, output):
         assert made.getexif().get(0x0112) is None
 
 
-def test_an_upright_rgb_jpeg_passes_through(photos, output):
+def test_an_upright_rgb_jpeg_is_copied(photos, output):
     save_photo(f"{photos}/a/b.JPEG", quality=30, format="JPEG")
     rename_photos(photos, output)
     made = Path(output, "0000001", "0001.jpg")
     assert made.read_bytes() == Path(photos, "a", "b.JPEG").read_bytes()
 
 
-def test_bad_files_are_named_and_the_rest_goes_on(photos, output, caplog, capsys):
+def test_bad_files_are_reported_and_the_rest_is_converted(photos, output, caplog, capsys):
     noise = RANDOM.randint(0, 255, (200, 200, 3), np.uint8)
     whole = io.BytesIO()
     Image.fromarray(noise).save(whole, "JPEG")
@@ -93,21 +93,21 @@ def test_bad_files_are_named_and_the_rest_goes_on(photos, output, caplog, capsys
             file.write(content)
     os.makedirs(f"{photos}/nobody")
     assert main(["--input-dir", photos, "--output-dir", output, "--num-workers", "1"]) is None
-    assert "1 photos converted, 0 were done before, 3 files skipped" in capsys.readouterr().out
+    assert "1 photos converted, 0 already done, 3 files skipped" in capsys.readouterr().out
     for text in (
         "cut.jpg: cannot be decoded", "empty.jpg: the file is empty", "notes.txt: not a photo",
-        "1 files lie beside the person folders and are skipped: loose.jpg",
-        "1 person folders are empty: nobody", "1 people are left without a photo: b",
+        "1 files next to the person folders are skipped: loose.jpg",
+        "1 person folders are empty: nobody", "1 people have no readable photo: b",
     ):  # fmt: skip
         assert text in caplog.text
     states = [row[2].split(":")[0] for row in read_table(output)[1:]]
     assert states == ["skipped", "skipped", "done", "skipped"]
-    # The place of a bad photo stays free, should a good copy of it come.
+    # The number of a bad photo stays reserved, in case it is replaced by a good copy.
     assert sorted(os.listdir(output)) == ["0000001", "names.tsv"]
     assert os.listdir(f"{output}/0000001") == ["0003.jpg"]
 
 
-def test_a_second_run_goes_on_with_the_same_names(photos, output):
+def test_a_second_run_continues_with_the_same_names(photos, output):
     save_photo(f"{photos}/b/1.png")
     rename_photos(photos, output)
     save_photo(f"{photos}/a/1.png")
@@ -130,7 +130,7 @@ def test_a_changed_photo_is_converted_again(photos, output):
     assert rename_photos(photos, output) == (1, 0, [])
 
 
-def test_what_a_photo_became_goes_when_it_is_damaged(photos, output):
+def test_the_copy_of_a_photo_that_is_now_damaged_is_removed(photos, output):
     for name in ("1", "2"):
         save_photo(f"{photos}/a/{name}.png")
     rename_photos(photos, output)
@@ -149,7 +149,7 @@ def test_workers_give_the_same_files(photos, tmp_path):
     assert read_table(one) == read_table(two)
 
 
-def test_names_that_are_no_utf8_or_hold_tabs_survive(photos, output):
+def test_names_that_are_not_utf8_or_contain_tabs_are_kept(photos, output):
     os.makedirs(f"{photos}/a")
     odd = os.fsencode(photos) + b"/a/\xff\tb\\n\n.png"
     with open(odd, "wb") as file:
@@ -160,13 +160,13 @@ def test_names_that_are_no_utf8_or_hold_tabs_survive(photos, output):
     assert rename_photos(photos, output) == (0, 1, [])
 
 
-def test_plain_names_can_be_kept(photos, output):
+def test_plain_names_are_kept_on_request(photos, output):
     for name in ("José García/a.png", "José García/A.jpg", "李四/1.png"):
         save_photo(f"{photos}/{name}")
     rename_photos(photos, output, keep_names=True)
     assert {old: new for old, new, _ in read_table(output)[1:]} == {
         "José García/A.jpg": "Jose_Garcia/A.jpg",
-        "José García/a.png": "Jose_Garcia/0002.jpg",  # A.jpg, where capitals do not count
+        "José García/a.png": "Jose_Garcia/0002.jpg",  # A.jpg is taken if case is ignored
         "李四/1.png": "0000002/1.jpg",
     }
 
@@ -180,7 +180,7 @@ def test_plain_name(name, plain):
     assert plain_name(name) == plain
 
 
-def test_wrong_folders_are_refused(photos, output, tmp_path):
+def test_wrong_folders_are_errors(photos, output, tmp_path):
     with pytest.raises(FileNotFoundError):
         rename_photos(photos, output)
     os.makedirs(photos)
@@ -190,7 +190,7 @@ def test_wrong_folders_are_refused(photos, output, tmp_path):
     with pytest.raises(InputError, match="none of 0 files is a readable photo"):
         rename_photos(photos, output)
     for inside in (photos, f"{photos}/jpg"):
-        with pytest.raises(InputError, match="lies within --input-dir"):
+        with pytest.raises(InputError, match="is inside --input-dir"):
             rename_photos(photos, inside)
     os.makedirs(output, exist_ok=True)
     for text, message in [("x\n", "line 1: expected the heading"),

@@ -15,7 +15,7 @@ FALSE_POSITIVE = "negative(false_positive).png"
 
 
 class AngleModule:
-    """The embedding of an image is a unit vector at its red value, in degrees."""
+    """A model whose embedding is a unit vector, its angle in degrees the red value."""
 
     def forward(self, batch, is_train):
         angles = np.deg2rad(batch.data[0].asnumpy()[:, 0, 0, 0])
@@ -26,7 +26,7 @@ class AngleModule:
 
 
 def data_set(pairs, size=(20, 30)):
-    """Images (2P,3,H,W) with given red values; green is 10, blue is 200."""
+    """Images (2P,3,H,W) with the given red values, green 10 and blue 200."""
     reds = [red for first, second, _ in pairs for red in (first, second)]
     images = np.empty((len(reds), 3, *size), np.uint8)
     images[:, 0] = np.array(reds)[:, None, None]
@@ -43,7 +43,7 @@ def read_table(path):
         return list(csv.DictReader(file))
 
 
-def test_wrong_pairs_are_shown_worst_first(tmp_path, capsys):
+def test_the_worst_pairs_come_first(tmp_path, capsys):
     folder = tmp_path / "bad"
     paths = badcases.test_badcase(
         data_set(EASY + WRONG + EASY), AngleModule(), 4, "lfw", nfolds=3, folder=str(folder)
@@ -70,7 +70,7 @@ def test_wrong_pairs_are_shown_worst_first(tmp_path, capsys):
     assert out[2].startswith("acc 0.91")
 
 
-def test_ndarrays_of_2018_and_no_name(tmp_path, monkeypatch):
+def test_float_ndarrays_as_in_2018_and_no_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     images, same = data_set(EASY + WRONG)
     floats = [mx.nd.array(side, dtype=np.float32) for side in images]
@@ -79,7 +79,7 @@ def test_ndarrays_of_2018_and_no_name(tmp_path, monkeypatch):
     assert picture[0, 0].tolist() == [200, 10, 3]
 
 
-def test_nothing_wrong(tmp_path):
+def test_no_wrong_pairs(tmp_path):
     paths = badcases.test_badcase(
         data_set(EASY), AngleModule(), 4, "lfw", nfolds=2, folder=str(tmp_path)
     )
@@ -87,7 +87,7 @@ def test_nothing_wrong(tmp_path):
     assert read_table(paths[0]) == []
 
 
-def test_very_many_are_cut_with_a_word(tmp_path, monkeypatch, caplog):
+def test_a_picture_that_leaves_pairs_out_is_logged(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(badcases, "PAIRS_SHOWN", 1)
     rows = data_set(EASY + WRONG + EASY)
     badcases.test_badcase(rows, AngleModule(), 4, nfolds=3, folder=str(tmp_path))
@@ -95,7 +95,7 @@ def test_very_many_are_cut_with_a_word(tmp_path, monkeypatch, caplog):
     assert len(read_table(tmp_path / "badcases.csv")) == 3
 
 
-def test_dump(tmp_path, monkeypatch):
+def test_dump_of_embeddings(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert badcases.dumpR(data_set(WRONG), AngleModule(), 2) == "temp.bin"
     embeddings, same = pickle.loads((tmp_path / "temp.bin").read_bytes())

@@ -1,4 +1,4 @@
-"""ROC corners, best threshold and TAR at FAR against scikit-learn and counting."""
+"""ROC corners, best threshold and TAR at FAR, compared with scikit-learn and plain counts."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def noisy():
     return normalize(np.stack([first, second], 1).reshape(400, 6)), same
 
 
-def test_roc_points_are_on_the_curve_and_span_it(noisy):
+def test_roc_points_lie_on_the_curve_and_include_both_ends(noisy):
     embeddings, same = noisy
     dist = np.sum((embeddings[0::2] - embeddings[1::2]) ** 2, axis=1)
     fpr, tpr, thresholds = curves.roc_points(embeddings, same)
@@ -36,7 +36,7 @@ def test_roc_points_are_on_the_curve_and_span_it(noisy):
         assert up == pytest.approx(np.mean(dist[same] <= threshold), abs=1e-12)
     assert (fpr[0], tpr[0], fpr[-1], tpr[-1]) == (0, 0, 1, 1)
     assert len(fpr) < 200
-    area = curves.area_under(fpr, tpr)
+    area = curves.area_under_curve(fpr, tpr)
     assert area == pytest.approx(roc_auc_score(same, -dist), abs=1e-12)
     assert 0.6 < area < 1
 
@@ -44,7 +44,7 @@ def test_roc_points_are_on_the_curve_and_span_it(noisy):
 def test_equal_distances_make_one_slanted_step():
     fpr, tpr, _ = curves.roc_points(embeddings_at([1, 1, 1, 1]), [True, False, True, False])
     assert (fpr.tolist(), tpr.tolist()) == ([0, 1], [0, 1])
-    assert curves.area_under(fpr, tpr) == 0.5
+    assert curves.area_under_curve(fpr, tpr) == 0.5
 
 
 def test_a_perfect_model():
@@ -56,7 +56,7 @@ def test_a_perfect_model():
     assert (round(threshold, 2), accuracy) == (0.21, 1)
 
 
-def test_accept_rates_count(noisy):
+def test_accept_rates_match_the_counts(noisy):
     embeddings, same = noisy
     dist = np.sum((embeddings[0::2] - embeddings[1::2]) ** 2, axis=1)
     rows = curves.accept_rates(embeddings, same)
@@ -68,7 +68,7 @@ def test_accept_rates_count(noisy):
         assert row["tar"] == np.mean(dist[same] < row["threshold"])
 
 
-def test_a_curve_needs_both_kinds():
+def test_a_curve_needs_both_kinds_of_pairs():
     for same in ([True, True], [False, False], [True]):
-        with pytest.raises(InputError, match="same and different pairs"):
+        with pytest.raises(InputError, match="both same and different pairs"):
             curves.roc_points(embeddings_at([1, 2]), same)

@@ -1,4 +1,4 @@
-"""Verification sets: decoding, colour order, the mirrored half, damage."""
+"""Verification sets: decoding, colour order, mirrored images, damaged files."""
 
 import cv2
 import numpy as np
@@ -6,8 +6,8 @@ import pytest
 
 from src.common.errors import InputError
 from src.common.mxnet_backend import mx
-from src.common.verification_set import write_bin
 from src.eval.pairs import embed_pairs, flip_sum, load_bin, load_pairs
+from src.formats.verification_set import write_bin
 
 
 def encoded(image, extension=".png"):
@@ -27,7 +27,7 @@ def path(tmp_path, pictures):
     return path
 
 
-def test_load_bin_gives_what_2018_gave(path, pictures, capsys):
+def test_load_bin_returns_the_same_as_in_2018(path, pictures, capsys):
     (images, mirrored), issame = load_bin(path, [12, 10])
     assert isinstance(images, mx.nd.NDArray)
     assert images.dtype == np.float32
@@ -37,7 +37,7 @@ def test_load_bin_gives_what_2018_gave(path, pictures, capsys):
     assert capsys.readouterr().out == "loading bin 0\n(4, 3, 12, 10)\n"
 
 
-def test_load_pairs_is_the_same_in_an_eighth(path):
+def test_load_pairs_has_the_same_values_as_uint8(path):
     (images, mirrored), issame = load_pairs(path, (12, 10))
     assert images.dtype == np.uint8
     assert mirrored.base is images
@@ -47,7 +47,7 @@ def test_load_pairs_is_the_same_in_an_eighth(path):
     assert issame == old_issame
 
 
-def test_order_and_progress_of_many(tmp_path, capsys):
+def test_order_and_progress_lines_of_a_large_set(tmp_path, capsys):
     path = str(tmp_path / "many.bin")
     pictures = [encoded(np.full((2, 2, 3), i % 251, np.uint8)) for i in range(2100)]
     write_bin(path, pictures, [True, False] * 525)
@@ -71,17 +71,17 @@ def test_a_set_of_another_size_is_resized(tmp_path):
         assert load_pairs(path, size)[0][0].shape == (2, 3, *size)
 
 
-def test_a_picture_of_another_shape_is_named(tmp_path, pictures):
+def test_the_error_names_an_image_of_another_shape(tmp_path, pictures):
     path = str(tmp_path / "odd.bin")
     tall = np.zeros((24, 10, 3), np.uint8)
     rows = [encoded(picture) for picture in (pictures[0], pictures[1], tall, pictures[3])]
     write_bin(path, rows, [True, False])
-    with pytest.raises(InputError, match=r"odd.bin: image 2 is 24×10 .*12×10 of property"):
+    with pytest.raises(InputError, match=r"odd.bin: image 2 is 24×10 .*12×10 in property"):
         load_pairs(path, (12, 10))
 
 
-@pytest.mark.parametrize("junk", [b"", b"no picture", None])
-def test_a_damaged_picture_is_named(tmp_path, pictures, junk):
+@pytest.mark.parametrize("junk", [b"", b"not a picture", None])
+def test_the_error_names_a_damaged_image(tmp_path, pictures, junk):
     path = str(tmp_path / "bad.bin")
     rows = [encoded(picture) for picture in pictures]
     rows[3] = rows[3][:20] if junk is None else junk
@@ -91,7 +91,7 @@ def test_a_damaged_picture_is_named(tmp_path, pictures, junk):
 
 
 class MeanModule:
-    """The embedding is the mean of the left and of the right half."""
+    """A model whose embedding is (mean of the left half, mean of the right half)."""
 
     def forward(self, batch, is_train):
         images = batch.data[0].asnumpy()
@@ -104,7 +104,7 @@ class MeanModule:
         return [mx.nd.array(self.output)]
 
 
-def test_embeddings_of_both_halves(path, pictures):
+def test_embeddings_of_images_and_mirrored_images(path, pictures):
     embeddings_list = embed_pairs(load_pairs(path, (12, 10)), MeanModule(), 3)
     left, right = pictures[:, :, :5].mean((1, 2, 3)), pictures[:, :, 5:].mean((1, 2, 3))
     np.testing.assert_allclose(embeddings_list[0], np.stack([left, right], 1), rtol=1e-6)
@@ -113,7 +113,7 @@ def test_embeddings_of_both_halves(path, pictures):
     np.testing.assert_allclose(flip_sum(embeddings_list), np.full((4, 2), np.sqrt(0.5)))
 
 
-def test_a_diverged_model_is_told():
+def test_a_diverged_model_raises_an_error():
     images = np.zeros((4, 3, 4, 4))
     images[1] = np.nan
     with pytest.raises(InputError, match=r"not finite for 1 of 4 images.*earlier checkpoint"):

@@ -1,3 +1,5 @@
+"""The report: its counts, pictures and sections."""
+
 import base64
 import json
 import re
@@ -7,9 +9,9 @@ import numpy as np
 import pytest
 
 from src.common.errors import InputError
-from src.common.face_records import FaceRecordWriter
 from src.eval.report import count_records, main, skipped_photos, step_counts
 from src.eval.report_pictures import contact_sheet
+from src.formats.face_records import FaceRecordWriter
 
 LOG = "".join(
     f"INFO:root:Epoch[0] Batch [{batch}]\tSpeed: 30.0 samples/sec\tacc={batch / 200}"
@@ -35,7 +37,7 @@ def results(accuracy):
 
 @pytest.fixture
 def work(tmp_path):
-    """A working folder as the recipes leave it: 3 people of 4 faces, person k of grey 60·(k+1)."""
+    """A working folder as the recipes leave it: 3 people with 4 faces, person k grey 60·(k+1)."""
     work = tmp_path / "work"
     lines = []
     for person in range(3):
@@ -50,7 +52,7 @@ def work(tmp_path):
     (work / "photos_jpg").mkdir()
     (work / "photos_jpg" / "names.tsv").write_text(
         "old\tnew\tstate\n人/a.png\tp0/0001.jpg\tdone\n"
-        "人/b.txt\tp0/0002.jpg\tskipped: /x/人/b.txt: no photo\n"
+        "人/b.txt\tp0/0002.jpg\tskipped: /x/人/b.txt: not a photo\n"
     )
     (work / "part_1").mkdir()
     (work / "part_1" / "train.lst").write_text("".join(lines[:4]))
@@ -65,23 +67,23 @@ def work(tmp_path):
     return work
 
 
-def test_counts_come_from_the_files_themselves(work):
+def test_counts_are_those_of_the_files(work):
     rows = step_counts(str(work), "")
     assert ("align", 12, "faces found and aligned") in rows
     assert ("list", 12, "faces listed") in rows
-    assert ("hold out", 8, "faces of people kept for verification") in rows
+    assert ("hold out", 8, "faces of people held out for verification") in rows
     assert ("merge", 3, "images of 2 people in merged/train.rec") in rows
     assert count_records(str(work / "merged")) == (3, 2)
 
 
-def test_what_was_left_out_is_named_with_the_reason(work):
+def test_skipped_photos_are_listed_with_the_reason(work):
     assert skipped_photos(str(work)) == [
-        ("rename", "人/b.txt", "no photo"),
+        ("rename", "人/b.txt", "not a photo"),
         ("align", "p1/0009.jpg", "no face"),
     ]
 
 
-def test_the_contact_sheet_has_a_row_a_person(work):
+def test_the_contact_sheet_has_one_row_per_person(work):
     sheet = contact_sheet(str(work / "all.lst"))
     side = sheet.shape[0] // 3
     for person in range(3):
@@ -90,7 +92,7 @@ def test_the_contact_sheet_has_a_row_a_person(work):
     assert (sheet[:, 4 * side :] == 255).all()
 
 
-def test_a_face_that_is_gone_leaves_its_place_blank(work):
+def test_a_missing_face_is_blank_in_the_contact_sheet(work):
     (work / "aligned" / "photos_jpg" / "p1" / "0.jpg").unlink()
     sheet = contact_sheet(str(work / "all.lst"))
     side = sheet.shape[0] // 3
@@ -98,7 +100,7 @@ def test_a_face_that_is_gone_leaves_its_place_blank(work):
     assert (sheet[side : 2 * side, side : 2 * side] < 200).all()
 
 
-def test_the_page_holds_everything_and_needs_nothing_else(work, tmp_path, capsys):
+def test_the_page_has_all_sections_and_is_self_contained(work, tmp_path, capsys):
     page_path = tmp_path / "report.html"
     main(["--work", str(work), "--output", str(page_path), "--warning", "only a test"])
     page = page_path.read_text()
@@ -111,7 +113,7 @@ def test_the_page_holds_everything_and_needs_nothing_else(work, tmp_path, capsys
     assert str(page_path) in capsys.readouterr().out
 
 
-def test_a_run_that_stopped_early_is_reported_as_far_as_it_went(work, tmp_path):
+def test_sections_without_files_are_left_out(work, tmp_path):
     (work / "results.json").unlink()
     (work / "models" / "y1" / "train.log").unlink()
     main(["--work", str(work), "--output", str(tmp_path / "report.html")])
@@ -120,6 +122,6 @@ def test_a_run_that_stopped_early_is_reported_as_far_as_it_went(work, tmp_path):
     assert "Aligned faces" in page
 
 
-def test_a_wrong_folder_is_named(tmp_path):
-    with pytest.raises(InputError, match="nowhere"):
+def test_the_error_names_a_missing_folder(tmp_path):
+    with pytest.raises(InputError, match=r"--work .*nowhere: no such folder"):
         main(["--work", str(tmp_path / "nowhere"), "--output", str(tmp_path / "r.html")])

@@ -1,4 +1,4 @@
-"""Folds, ROC and validation rate against loops over every threshold."""
+"""Folds, ROC and validation rate, compared with loops over every threshold."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from src.eval import far_threshold, roc
 
 
 def plain_rates(threshold, dist, same):
-    """2018's counts, a pair at a time."""
+    """2018's counts, one pair at a time."""
     accepted = [bool(value < threshold) for value in dist]
     true_accepts = sum(a and s for a, s in zip(accepted, same, strict=True))
     false_accepts = sum(a and not s for a, s in zip(accepted, same, strict=True))
@@ -24,7 +24,7 @@ def plain_rates(threshold, dist, same):
 
 
 def plain_folds(count, folds):
-    """(training, test) of contiguous folds, the first ones larger by one where needed."""
+    """(training, test) of contiguous folds; the first ones are larger by one if needed."""
     sizes = [count // folds + (fold < count % folds) for fold in range(folds)]
     ends = np.cumsum(sizes)
     for size, end in zip(sizes, ends, strict=True):
@@ -66,7 +66,7 @@ def random_embeddings(seed, pairs=60, size=8):
     st.integers(1, 4),
 )
 def test_roc_equals_the_loop(rows, folds):
-    """Distances on the thresholds themselves and folds of one kind are among the examples."""
+    """The examples include distances equal to a threshold, and folds with one kind of pair."""
     levels, same = np.array([level for level, _ in rows]), np.array([kind for _, kind in rows])
     thresholds = np.array([0.0, 0.25, 1.0, 1.0, 2.25, 4.0, 9.0])
     sides = pairs_of((levels / 4) ** 2)
@@ -107,7 +107,7 @@ def test_lfold():
         for got, expected in zip(split, plain_folds(count, folds), strict=True):
             np.testing.assert_array_equal(got[0], expected[0])
             np.testing.assert_array_equal(got[1], expected[1])
-    with pytest.raises(InputError, match=r"3 pairs cannot make 10 folds.*--nfolds"):
+    with pytest.raises(InputError, match=r"3 pairs cannot be divided into 10 folds.*--nfolds"):
         roc.LFold(n_splits=10).split(np.arange(3))
 
 
@@ -128,8 +128,8 @@ def test_validation_rate_equals_the_loop():
     assert 0 < got[0] < 1
 
 
-def test_few_pairs_and_no_false_accept():
-    """A FAR that is never reached gives the threshold 0, and so the rate 0."""
+def test_few_pairs_without_false_accepts():
+    """If the FAR is never reached, the threshold is 0, and so is the rate."""
     embeddings = normalize(
         np.array([[1, 0], [1, 0.1], [1, 0], [-1, 0], [0, 1], [0, 1], [1, 0], [-1, 0]])
     )
@@ -141,21 +141,21 @@ def test_few_pairs_and_no_false_accept():
     assert (tpr[-1], fpr[-1]) == (1, 0)
 
 
-def test_the_number_of_pairs_is_the_smaller_one():
+def test_surplus_labels_are_ignored():
     embeddings, same = random_embeddings(3)
     longer = roc.evaluate(embeddings, [*same, True, False], nrof_folds=3)
     shorter = roc.evaluate(embeddings, same, nrof_folds=3)
     np.testing.assert_array_equal(longer[2], shorter[2])
 
 
-def test_folds_of_one_kind_are_told_how_to_be_mended():
+def test_folds_with_one_kind_of_pair_raise_an_error():
     same = np.arange(20) < 10
     embeddings, _ = random_embeddings(4, pairs=20)
-    with pytest.raises(InputError, match=r"fold 1 of 10 holds same pairs only.*src.data.lfw2pack"):
+    with pytest.raises(InputError, match=r"fold 1 of 10 has only same pairs.*src.data.lfw2pack"):
         roc.evaluate(embeddings, same, nrof_folds=10)
-    with pytest.raises(InputError, match=r"x.bin: fold 2 of 2 holds different pairs only"):
+    with pytest.raises(InputError, match=r"x.bin: fold 2 of 2 has only different pairs"):
         roc.check_folds([True, False, False, False], 2, "x.bin")
-    with pytest.raises(InputError, match=r"x.bin: fold 1 of 1 holds same"):
+    with pytest.raises(InputError, match=r"x.bin: fold 1 of 1 has only same"):
         roc.check_folds([True], 1, "x.bin")
     roc.check_folds(same, 1, "x.bin")
     with pytest.raises(InputError, match="4 same and 0 different"):
@@ -168,7 +168,7 @@ def test_sides_of_unequal_length():
 
 
 def test_pca_of_few_rows_is_exact(capsys):
-    """Up to 500 rows scikit-learn of 2018 took exact components: here by the covariance."""
+    """Up to 500 rows, scikit-learn of 2018 computed exact components, as the covariance gives."""
     embeddings, same = random_embeddings(5)
     sides = embeddings[0::2], embeddings[1::2]
     got = roc.calculate_roc(roc.ACCURACY_THRESHOLDS, *sides, same, nrof_folds=3, pca=4)
@@ -185,7 +185,7 @@ def test_pca_of_few_rows_is_exact(capsys):
     assert capsys.readouterr().out == "doing pca on 0\ndoing pca on 1\ndoing pca on 2\n"
 
 
-def test_pca_of_many_rows_follows_numpys_seed():
+def test_pca_of_many_rows_depends_on_numpys_seed():
     embeddings, same = random_embeddings(6, pairs=400, size=32)
     sides = embeddings[0::2], embeddings[1::2]
     results = []
@@ -201,7 +201,7 @@ def test_pca_of_many_rows_follows_numpys_seed():
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.integers(0, 10**6), min_size=2, max_size=40, unique=True), st.floats(0, 1))
-def test_threshold_without_plateaus_is_the_straight_line(rates, share):
+def test_threshold_without_plateaus_is_interpolated_linearly(rates, share):
     far = np.sort(rates) / 1e6
     thresholds = np.linspace(0, 4, len(far))
     target = far[0] + share * (far[-1] - far[0])
@@ -211,17 +211,17 @@ def test_threshold_without_plateaus_is_the_straight_line(rates, share):
     )
 
 
-def test_threshold_that_is_not_reached_or_passed_at_once():
+def test_far_that_is_never_reached_or_exceeded_from_the_start():
     thresholds = np.array([0.0, 1.0, 2.0])
     assert far_threshold.threshold_at_far(thresholds, np.array([0, 0, 0.0005]), 1e-3) == 0
-    # SciPy 1.2's spline is 0 on a top plateau that is the target itself.
+    # SciPy 1.2's spline is 0 on a top plateau that equals the target.
     assert far_threshold.threshold_at_far(thresholds, np.array([0, 1e-3, 1e-3]), 1e-3) == 0
     assert far_threshold.threshold_at_far(thresholds, np.array([0, 0.0, 1e-3]), 1e-3) == 2
-    with pytest.raises(InputError, match="begin the thresholds at 0"):
+    with pytest.raises(InputError, match="start the thresholds at 0"):
         far_threshold.threshold_at_far(thresholds, np.array([0.5, 0.6, 1]), 1e-3)
 
 
-def test_order_of_equal_values_is_that_of_numpy_without_vector_sort():
+def test_order_of_equal_values_is_that_of_numpy_before_vectorised_sorting():
     """`np.argsort(np.zeros(17))` of NumPy 1.23.5; up to 16 values it is stable."""
     golden = [0, 14, 13, 12, 11, 10, 9, 15, 8, 6, 5, 4, 3, 2, 1, 7, 16]
     assert far_threshold._introsort_at([0.0] * 17, range(17)) == golden
@@ -230,7 +230,7 @@ def test_order_of_equal_values_is_that_of_numpy_without_vector_sort():
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(0, 8), min_size=1, max_size=300), st.data())
-def test_order_puts_sorted_values_at_their_positions(values, data):
+def test_the_order_sorts_the_values(values, data):
     whole = far_threshold._introsort_at(values, range(len(values)))
     assert sorted(whole) == list(range(len(values)))
     assert [values[index] for index in whole] == sorted(values)

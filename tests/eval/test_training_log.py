@@ -1,3 +1,5 @@
+"""Reading training logs, of 2018 and of this project."""
+
 import numpy as np
 import pytest
 
@@ -14,7 +16,7 @@ INFO:root:Epoch[1] Batch [20]\tSpeed: 1.50 samples/sec\tacc=0.5\tlossvalue=nan
 """
 
 
-def test_a_log_is_read_by_batch(tmp_path):
+def test_numbers_are_read_by_batch(tmp_path):
     path = tmp_path / "train.log"
     path.write_text(LOG)
     log = read_training_log(path)
@@ -26,10 +28,11 @@ def test_a_log_is_read_by_batch(tmp_path):
     np.testing.assert_array_equal(log.verification["agedb_30"], [[4000], [0.96]])
 
 
-def test_batches_are_exact_where_the_log_tells_the_length_of_an_epoch(tmp_path):
+@pytest.mark.parametrize("word", ["per", "an"])
+def test_batches_are_exact_if_the_log_gives_the_length_of_an_epoch(tmp_path, word):
     path = tmp_path / "train.log"
     path.write_text(
-        "INFO:root:280 images, 9 batches of 32 an epoch\n"
+        f"INFO:root:280 images, 9 batches of 32 {word} epoch\n"
         "INFO:root:Epoch[2] Batch [2]\tSpeed: 30.0 samples/sec\tacc=0.1\tdata-wait=0.5%\n"
         "INFO:root:Epoch[4] Batch [4]\tSpeed: 30.0 samples/sec\tacc=0.2\tdata-wait=0.5%\n"
     )
@@ -38,7 +41,7 @@ def test_batches_are_exact_where_the_log_tells_the_length_of_an_epoch(tmp_path):
     assert list(log.metrics) == ["acc"]
 
 
-def test_lines_of_short_epochs_of_unknown_length_are_an_interval_apart(tmp_path):
+def test_short_epochs_of_unknown_length_count_as_one_interval(tmp_path):
     path = tmp_path / "train.log"
     path.write_text(
         "INFO:root:Epoch[7] Batch [1]\tSpeed: 30.0 samples/sec\tlossvalue=0.2\n"
@@ -47,7 +50,7 @@ def test_lines_of_short_epochs_of_unknown_length_are_an_interval_apart(tmp_path)
     np.testing.assert_array_equal(read_training_log(path).metrics["lossvalue"][0], [20, 40])
 
 
-def test_a_log_of_something_else_is_empty(tmp_path):
+def test_another_file_gives_an_empty_log(tmp_path):
     path = tmp_path / "train.log"
     path.write_text("nothing\n")
     log = read_training_log(path)
@@ -56,7 +59,7 @@ def test_a_log_of_something_else_is_empty(tmp_path):
     assert not log.verification
 
 
-def test_the_published_log_of_2018_is_read(shared):
+def test_the_published_log_of_2018(shared):
     log = read_training_log(shared / "pretrained" / "model-y1-test2" / "train.log")
     assert len(log.speed[0]) > 1000
     assert max(log.verification["lfw"][1]) == pytest.approx(0.995)

@@ -1,4 +1,4 @@
-"""`test` and the command, with a small model on synthetic faces."""
+"""The function `test` and the command, with a small model on synthetic faces."""
 
 import argparse
 import json
@@ -11,30 +11,31 @@ import cv2
 import numpy as np
 import pytest
 
-from src.common import checkpoints
+from src.checkpoints.binding import bind_embedding
+from src.checkpoints.files import save_checkpoint
 from src.common.errors import InputError
 from src.common.mxnet_backend import mx
-from src.common.verification_set import write_bin
 from src.eval import verification
+from src.formats.verification_set import write_bin
 
 SIZE = 8
 PAIRS = 24
 
 
 def model(seed):
-    """(symbol, arg_params, aux_params) of a random projection of 8×8 images; no two are alike."""
+    """(symbol, arg_params, aux_params) of a random projection of 8×8 images."""
     symbol = mx.sym.FullyConnected(mx.sym.var("data"), num_hidden=6, name="fc1", no_bias=True)
     symbol = mx.sym.FullyConnected(symbol, num_hidden=4, name="fc7", no_bias=True)
     symbol = mx.sym.SoftmaxOutput(symbol, name="softmax")
     draw = np.random.RandomState(seed)
     weight = draw.standard_normal((6, 3 * SIZE * SIZE))
-    weight -= weight.mean(axis=1, keepdims=True)  # blind to the common grey
+    weight -= weight.mean(axis=1, keepdims=True)  # ignores the mean grey level
     arg_params = {"fc1_weight": mx.nd.array(weight), "fc7_weight": mx.nd.zeros((4, 6))}
     return symbol, arg_params, {}
 
 
 def pictures(seed, noise):
-    """Encoded images of 24 pairs, every second one of the same face with some noise."""
+    """Encoded images of 24 pairs; every second pair is the same face with some noise."""
     draw = np.random.RandomState(seed)
     rows = []
     for pair in range(PAIRS):
@@ -47,13 +48,13 @@ def pictures(seed, noise):
 
 @pytest.fixture
 def data(tmp_path):
-    """Folder with a property file, two sets and three checkpoints; the working folder stays."""
+    """Folder with a property file, two sets and three checkpoints."""
     (tmp_path / "property").write_text(f"4,{SIZE},{SIZE}")
     same = [pair % 2 == 0 for pair in range(PAIRS)]
     write_bin(str(tmp_path / "lfw.bin"), pictures(1, 30), same)
     write_bin(str(tmp_path / "agedb_30.bin"), pictures(2, 200), same)
     for epoch in (1, 2, 3):
-        checkpoints.save(str(tmp_path / "model"), epoch, *model(seed=epoch))
+        save_checkpoint(str(tmp_path / "model"), epoch, *model(seed=epoch))
     return tmp_path
 
 
@@ -64,10 +65,10 @@ def run(data, *flags):
     )
 
 
-def test_results_of_test_are_those_of_2018(data, capsys):
+def test_results_of_test(data, capsys):
     data_set = verification.load_bin(str(data / "lfw.bin"), [SIZE, SIZE])
     symbol, arg_params, aux_params = model(seed=1)
-    module = checkpoints.bind_embedding(symbol, arg_params, aux_params, mx.cpu(), 10, (SIZE, SIZE))
+    module = bind_embedding(symbol, arg_params, aux_params, mx.cpu(), 10, (SIZE, SIZE))
     acc1, std1, acc2, std2, xnorm, embeddings_list = verification.test(data_set, module, 10, 4)
     weight = arg_params["fc1_weight"].asnumpy().astype(float)
     for images, embeddings in zip(data_set[0], embeddings_list, strict=True):
@@ -85,11 +86,11 @@ def test_results_of_test_are_those_of_2018(data, capsys):
     assert "testing verification..\n(48, 6)\ninfer time " in out
 
 
-def test_a_set_smaller_than_the_batch(data):
+def test_a_set_smaller_than_the_batch_gives_the_same(data):
     data_set = verification.load_pairs(str(data / "lfw.bin"), [SIZE, SIZE])
     rows = []
     for batch_size in (5, 64):
-        module = checkpoints.bind_embedding(*model(1), mx.cpu(), batch_size, (SIZE, SIZE))
+        module = bind_embedding(*model(1), mx.cpu(), batch_size, (SIZE, SIZE))
         rows.append(verification.test(data_set, module, batch_size, 2)[5][0])
     np.testing.assert_allclose(rows[0], rows[1], rtol=1e-5, atol=1e-3)
 
@@ -112,7 +113,7 @@ def test_command_prints_the_lines_of_2018(data, capsys, caplog):
     assert not any("cfp_ff" in line for line in lines)
 
 
-def test_output_holds_the_figures_of_each_model(data, capsys):
+def test_output_has_the_results_of_each_model(data, capsys):
     output = data / "out" / "results.json"
     run(
         data,
@@ -159,7 +160,7 @@ def test_mode_1_writes_pictures(data, monkeypatch, caplog, capsys):
     names = sorted(os.listdir(data / "badcases"))
     assert "agedb_30_badcases.csv" in names
     assert any(name.endswith(".png") for name in names)
-    assert "takes one set and one model: agedb_30, 1" in caplog.text
+    assert "uses one set and one model: agedb_30 and epoch 1" in caplog.text
     run(data, "--target", "agedb_30", "--mode", "1", "--nfolds", "4", "--output", "elsewhere")
     assert sorted(os.listdir(data / "elsewhere")) == names
     assert "written: elsewhere/agedb_30_badcases.csv" in capsys.readouterr().out
@@ -190,15 +191,15 @@ def test_a_namespace_of_2018(data, capsys):
     assert "[lfw]Accuracy-Flip: " in capsys.readouterr().out
 
 
-def test_what_the_user_can_mend(data, tmp_path):
-    with pytest.raises(InputError, match=r"none of .*cfp_fp.bin exists; .* agedb_30, lfw$"):
+def test_wrong_input(data, tmp_path):
+    with pytest.raises(InputError, match=r"none of .*cfp_fp.bin exists; .* are: agedb_30, lfw$"):
         run(data, "--target", "cfp_fp")
     with pytest.raises(InputError, match=r"no .*model-0009.params; checkpoints in .*model,1, "):
         run(data, "--model", f"{data}/model,9")
     with pytest.raises(FileNotFoundError, match="nowhere: there is no such folder"):
         run(data / "nowhere")
     (data / "property").write_text("4,16,8")
-    with pytest.raises(InputError, match=r"image 0 is 8×8 .* 16×8 of property"):
+    with pytest.raises(InputError, match=r"image 0 is 8×8 .* 16×8 in property"):
         run(data, "--target", "lfw")
 
 
@@ -208,14 +209,14 @@ def test_a_model_for_another_image_size(data):
         run(data, "--target", "lfw")
 
 
-def test_folds_of_one_kind_name_the_cure_before_the_work(data, capsys):
+def test_folds_with_one_kind_of_pair_raise_an_error_before_the_work(data, capsys):
     write_bin(str(data / "blocks.bin"), pictures(3, 30), [pair < 12 for pair in range(PAIRS)])
     with pytest.raises(InputError, match=r"blocks.bin: fold 1 of 10 .*src.data.lfw2pack"):
         run(data, "--target", "blocks")
     assert "testing verification" not in capsys.readouterr().out
 
 
-def test_a_pickle_that_runs_code_is_refused(data):
+def test_a_pickle_that_runs_code_is_rejected(data):
     (data / "evil.bin").write_bytes(b"cos\nsystem\n(S'touch owned'\ntR.")
     with pytest.raises(InputError, match=r"evil.bin"):
         run(data, "--target", "evil")
@@ -224,7 +225,7 @@ def test_a_pickle_that_runs_code_is_refused(data):
 def test_a_diverged_model(data):
     symbol, arg_params, _ = model(1)
     arg_params["fc1_weight"][:] = np.nan
-    checkpoints.save(str(data / "diverged"), 1, symbol, arg_params, {})
+    save_checkpoint(str(data / "diverged"), 1, symbol, arg_params, {})
     with pytest.raises(InputError, match="not finite for 48 of 48"):
         run(data, "--target", "lfw", "--model", f"{data}/diverged,1")
 
@@ -237,7 +238,7 @@ def test_wrong_flags(data, flags, capsys):
     assert flags[0] in capsys.readouterr().err
 
 
-def test_the_process_ends_on_a_mistake_with_one_line(data):
+def test_the_process_ends_with_one_line_on_wrong_input(data):
     command = [sys.executable, "-m", "src.eval.verification", "--data-dir", str(data)]
     done = subprocess.run([*command, "--model", f"{data}/none,1"], capture_output=True, text=True)
     assert done.returncode == 2

@@ -1,4 +1,4 @@
-"""Every family trains with every margin on two devices, and what it saves is verified."""
+"""Every family trains with every margin on two devices, and the saved model is verified."""
 
 import re
 import shutil
@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from src import train_softmax
-from src.common import checkpoints
-from src.common.records import RecordReader
-from src.common.verification_set import write_bin
+from src.checkpoints.files import load_checkpoint
 from src.eval import verification
-from src.training.networks import BUILDERS
+from src.formats.records import RecordReader
+from src.formats.verification_set import write_bin
+from src.symbols.table import letters
 
 EMBEDDING_SIZE = 16
-# The smallest network of each family; of m there are two architectures.
+# The smallest network of each family; m has two architectures.
 NETWORKS = {
     "y1": ["--version-output", "GDC"],
     "m1": ["--version-output", "GDC"],
@@ -43,7 +43,7 @@ def small_set(learnable_set, tmp_path_factory):
 
 
 def train_and_verify(folder, prefix, network, loss_type, capsys):
-    """Two steps on two devices, a checkpoint behind each; what verification prints of the last."""
+    """Two steps on two devices; returns what verification of the last checkpoint prints."""
     train_softmax.main(
         [
             *["--data-dir", str(folder), "--prefix", str(prefix), "--target", "", "--seed", "3"],
@@ -74,18 +74,18 @@ def test_two_steps_on_two_devices_give_a_checkpoint_that_verifies(
     assert re.search(r"^\[few\]XNorm: \d+\.\d+$", printed, re.MULTILINE), printed
     assert re.search(r"^\[few\]Accuracy-Flip: [01]\.\d{5}\+-", printed, re.MULTILINE), printed
 
-    symbol, before, _ = checkpoints.load(tmp_path / "model", 1)
-    _, after, states = checkpoints.load(tmp_path / "model", 2)
+    symbol, before, _ = load_checkpoint(tmp_path / "model", 1)
+    _, after, states = load_checkpoint(tmp_path / "model", 2)
     assert symbol.list_outputs() == ["blockgrad0_output", "softmax_output"]
     assert sorted(after) == sorted(set(symbol.list_arguments()) - {"data", "softmax_label"})
     assert sorted(states) == sorted(symbol.list_auxiliary_states())
     for name, array in {**after, **states}.items():
         assert np.isfinite(array.asnumpy()).all(), name
-    # The second step reached the first layer and the last.
+    # The second step changed the first layer and the last.
     weights = [name for name in symbol.list_arguments() if name.endswith("_weight")]
     for name in (weights[0], "fc7_weight"):
         assert not np.array_equal(before[name].asnumpy(), after[name].asnumpy()), name
 
 
 def test_no_family_is_left_out():
-    assert {name[0] for name in NETWORKS} == set(BUILDERS)
+    assert {name[0] for name in NETWORKS} == set(letters())

@@ -1,4 +1,4 @@
-"""Commands and imports as scripts of 2018 wrote them."""
+"""Commands and imports as in scripts of 2018."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ PLACES = [
 
 
 def run(repository, folder, *words):
-    """As a shell does it in that folder, without the checkout on the path."""
+    """Runs Python in a folder, as a shell does, without the checkout on the path."""
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     return subprocess.run(
         [sys.executable, *words],
@@ -37,7 +37,7 @@ def test_a_script_runs_in_its_own_folder(repository, folder, script):
     assert "usage:" in done.stdout
 
 
-def test_a_script_in_its_folder_packs(repository, tmp_path):
+def test_a_script_in_its_folder_reports_an_empty_list(repository, tmp_path):
     (tmp_path / "train.lst").write_text("")
     done = run(repository, "src/data", "-u", "face2rec2.py", str(tmp_path))
     assert done.returncode == 2

@@ -1,4 +1,4 @@
-"""Every recipe runs, with small settings, one after the other on a few varied photographs."""
+"""Runs every recipe in order, with small settings, on a few variations of one photo."""
 
 import json
 import os
@@ -15,7 +15,7 @@ PEOPLE, PHOTOS = 5, 6
 
 
 def make_photos(folder):
-    """A tree of `PEOPLE` people: one public photograph in different light, each person a tint."""
+    """Writes photos of `PEOPLE` people: one public photo, tinted per person, with varied light."""
     random = np.random.RandomState(0)
     face = Image.fromarray(data.astronaut()).crop((100, 0, 350, 250))
     for person in range(PEOPLE):
@@ -26,7 +26,7 @@ def make_photos(folder):
             photo = ImageEnhance.Brightness(face.rotate(angle)).enhance(random.uniform(0.7, 1.2))
             photo = Image.fromarray((np.asarray(photo) * tint).astype(np.uint8))
             photo.save(folder / f"人 {person}" / f"photo {number}.png")
-    (folder / "人 0" / "notes.txt").write_text("no photo")
+    (folder / "人 0" / "notes.txt").write_text("not a photo")
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +40,9 @@ def run_recipe(repository, tmp_path_factory):
         "OMP_NUM_THREADS": "1",
     }
 
-    def run(name, *arguments, **more):
+    def run(name, *arguments, **overrides):
         script = repository / "recipes" / name
-        environment = {**os.environ, **variables, **more}
+        environment = {**os.environ, **variables, **overrides}
         return subprocess.run(
             ["bash", str(script), *arguments], env=environment, capture_output=True, text=True
         )
@@ -81,25 +81,25 @@ STEPS = [
 
 
 @pytest.mark.parametrize(("name", "arguments", "output"), STEPS, ids=[step[0] for step in STEPS])
-def test_the_recipe_makes_its_output(run_recipe, name, arguments, output):
+def test_each_recipe_writes_its_output(run_recipe, name, arguments, output):
     succeed(run_recipe(name, *arguments))
     assert (run_recipe.work / output).exists()
     if output.startswith("models/"):
         assert (run_recipe.work / output / "model-0001.params").exists()
 
 
-def test_every_recipe_is_among_them(repository):
+def test_the_list_of_steps_is_complete(repository):
     numbered = {path.name for path in (repository / "recipes").glob("[0-9]*.sh")}
     assert numbered == {step[0] for step in STEPS}
 
 
-def test_no_photo_is_lost_silently(run_recipe):
+def test_every_photo_is_aligned_or_listed_as_skipped(run_recipe):
     aligned = (run_recipe.work / "aligned" / "lst").read_text().splitlines()
     skipped = (run_recipe.work / "aligned" / "lst.skipped").read_text().splitlines()
     assert len(aligned) + len(skipped) == PEOPLE * PHOTOS
 
 
-def test_the_report_shows_what_was_done(run_recipe):
+def test_the_report_shows_results_and_commands(run_recipe):
     page = (run_recipe.work / "report.html").read_text()
     results = json.loads((run_recipe.work / "results.json").read_text())
     assert f"{results['targets']['heldout']['accuracy_flip']:.5f}" in page
@@ -111,21 +111,21 @@ def test_the_report_shows_what_was_done(run_recipe):
     assert 'href="http' not in page
 
 
-def test_a_dry_run_does_nothing(run_recipe, tmp_path):
+def test_a_dry_run_writes_nothing(run_recipe, tmp_path):
     done = run_recipe("02_align.sh", "--dry-run", WORK=str(tmp_path))
     assert "src.align.align_megaface" in done.stderr
     assert succeed(done) == ""
     assert not list(tmp_path.iterdir())
 
 
-def test_a_missing_checkpoint_is_named(run_recipe, tmp_path):
+def test_a_missing_checkpoint_is_an_error(run_recipe, tmp_path):
     done = run_recipe("12_verify.sh", WORK=str(tmp_path))
     assert done.returncode != 0
     assert "MODEL=prefix,epoch" in done.stderr
 
 
 @pytest.mark.skipif(not shutil.which("bash"), reason="no bash")
-def test_an_unfit_python_is_refused(repository, tmp_path):
+def test_an_unsupported_python_is_an_error(repository, tmp_path):
     environment = {**os.environ, "PYTHON": "/bin/false", "VENV": str(tmp_path / "venv")}
     done = subprocess.run(
         ["bash", str(repository / "recipes" / "01_rename.sh"), "--dry-run"],
@@ -146,16 +146,16 @@ case "$*" in *headless*) touch "$VENV/headless" ;; esac
 """
 
 
-def test_without_libgl_the_headless_build_of_the_same_version_is_taken(repository, tmp_path):
+def test_without_libgl_the_headless_build_of_the_same_version_is_installed(repository, tmp_path):
     (tmp_path / "bin").mkdir()
     for name, text in (("python", FAKE_PYTHON), ("pip", FAKE_PIP)):
         (tmp_path / "bin" / name).write_text(text)
         (tmp_path / "bin" / name).chmod(0o755)
     install = repository / "recipes" / "install.sh"
-    # The environment counts as installed, so that sourcing does nothing but define functions.
+    # The package counts as installed, so that sourcing only defines functions.
     script = (
         f'repository="{repository}"; sum=$(cksum <"$repository/setup.py" | cut -d" " -f1); '
-        f'printf cpu >"$VENV/installed-$sum"; . "{install}"; mend_opencv'
+        f'printf cpu >"$VENV/installed-$sum"; . "{install}"; ensure_opencv'
     )
     environment = {**os.environ, "VENV": str(tmp_path)}
     environment = {key: value for key, value in environment.items() if key != "EXTRAS"}
@@ -165,7 +165,7 @@ def test_without_libgl_the_headless_build_of_the_same_version_is_taken(repositor
     assert "opencv-python-headless==4.11.0.86" in (tmp_path / "pip.log").read_text()
 
 
-def test_lfw_is_taken_from_where_scikit_learn_keeps_it(repository, tmp_path):
+def test_lfw_is_found_in_the_data_folder_of_scikit_learn(repository, tmp_path):
     folder = tmp_path / "lfw_home" / "lfw_funneled"
     folder.mkdir(parents=True)
     done = subprocess.run(
@@ -173,3 +173,12 @@ def test_lfw_is_taken_from_where_scikit_learn_keeps_it(repository, tmp_path):
         env={**os.environ, "SCIKIT_LEARN_DATA": str(tmp_path)}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.stdout == f"{folder}\n", done.stderr
+
+
+def test_a_dry_run_of_quickstart_writes_nothing(run_recipe, tmp_path):
+    """A mark left by it would make a later run skip the demo photos."""
+    done = run_recipe("quickstart.sh", "--dry-run", WORK=str(tmp_path))
+    succeed(done)
+    assert "demo_photos.py" in done.stderr
+    assert "src.train_triplet" in done.stderr
+    assert list(tmp_path.iterdir()) == []

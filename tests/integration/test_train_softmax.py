@@ -1,4 +1,4 @@
-"""Softmax and margin losses through the command, on two CPU devices where there can be two."""
+"""Softmax and margin losses through the command, on two CPU devices where possible."""
 
 import logging
 import os
@@ -11,12 +11,12 @@ import sys
 import numpy as np
 import pytest
 
-from src import train_softmax
-from src.common import checkpoints
+from src import train_softmax, training_command
+from src.checkpoints.files import load_checkpoint, save_checkpoint
 from src.common.errors import InputError
 from src.common.mxnet_backend import mx
 from src.eval import verification
-from src.symbols.cpu_graph import MARK
+from src.graphs.prelu import MARK
 from src.training.resume import state_path
 from src.training.stopping import Diverged
 
@@ -57,7 +57,7 @@ def test_each_loss_on_two_devices(learnable_set, tmp_path, capsys, loss_type):
         "--loss-type", loss_type, "--per-batch-size", 4, "--devices", "cpu:0,cpu:1",
         "--max-steps", 3, "--ckpt", 2, "--verbose", 2, "--lr", 0.01,
     )  # fmt: skip
-    symbol, arg_params, aux_params = checkpoints.load(str(prefix), 2)
+    symbol, arg_params, aux_params = load_checkpoint(str(prefix), 2)
     assert symbol.list_outputs() == ["blockgrad0_output", "softmax_output"]
     assert arg_params["fc7_weight"].shape == (8, 32)
     # The saved graph is the original's, not the one rewritten for the CPU.
@@ -76,7 +76,7 @@ def test_each_loss_on_two_devices(learnable_set, tmp_path, capsys, loss_type):
 
 
 def test_two_devices_step_as_one(learnable_set, tmp_path, monkeypatch):
-    """The gradient is scaled by 1/devices. A batch of one picture makes their statistics equal."""
+    """The gradient is scaled by 1/devices. With a single picture, their statistics are equal."""
 
     class OnePicture(train_softmax.FaceImageIter):
         def __init__(self, *positional, **named):
@@ -103,7 +103,7 @@ def test_the_loss_falls(learnable_set, tmp_path, caplog):
     of_epochs = losses(caplog)
     assert len(of_epochs) == 4  # the fifth is not logged: the run ends at its last batch
     assert of_epochs[-1] < 0.5 * of_epochs[0]
-    assert list(tmp_path.iterdir()) == []  # --ckpt 0 keeps nothing
+    assert list(tmp_path.iterdir()) == []  # --ckpt 0 saves nothing
 
 
 def test_a_resumed_run_equals_one_that_was_not_interrupted(learnable_set, tmp_path):
@@ -114,7 +114,7 @@ def test_a_resumed_run_equals_one_that_was_not_interrupted(learnable_set, tmp_pa
         )  # fmt: skip
 
     run("whole", 8)
-    run("parts", 4, "--resume")  # nothing there yet: from the beginning
+    run("parts", 4, "--resume")  # there is no state yet: starts from the beginning
     os.remove(tmp_path / "parts-0001.params")
     run("parts", 8, "--resume")
     assert same_parameters(str(tmp_path / "whole-0002.params"), str(tmp_path / "parts-0002.params"))
@@ -124,21 +124,21 @@ def test_a_resumed_run_equals_one_that_was_not_interrupted(learnable_set, tmp_pa
             np.testing.assert_array_equal(array.asnumpy(), momentum[1][name].asnumpy())
 
 
-def test_beta_falls_and_goes_on_where_it_was(learnable_set, tmp_path, caplog, capsys, monkeypatch):
-    """SphereFace on two devices, whole and in parts; what it saves is verified."""
+def test_beta_falls_and_resumes(learnable_set, tmp_path, caplog, capsys, monkeypatch):
+    """SphereFace on two devices, in one run and in two; the saved model is verified."""
     seen = []
 
-    class Watched(train_softmax.TrainingModel):
-        def step(self, batch, rate, beta=None):
-            seen.append(beta)
-            super().step(batch, rate, beta)
+    class Watched(training_command.Trainer):
+        def step(self, batch, number):
+            super().step(batch, number)
             executors = self.module._exec_group.execs
             assert len(executors) == 2
-            for executor in executors:
-                bound = executor.arg_dict["fc7_beta"].asnumpy()
-                np.testing.assert_array_equal(bound, np.full(2, beta, np.float32))
+            bound = np.array([executor.arg_dict["fc7_beta"].asnumpy() for executor in executors])
+            assert bound.shape == (2, 2)
+            assert (bound == bound[0, 0]).all()
+            seen.append(bound[0, 0])
 
-    monkeypatch.setattr(train_softmax, "TrainingModel", Watched)
+    monkeypatch.setattr(training_command, "Trainer", Watched)
 
     def run(name, steps, *more):
         train(
@@ -160,7 +160,7 @@ def test_beta_falls_and_goes_on_where_it_was(learnable_set, tmp_path, caplog, ca
         mx.nd.load(str(tmp_path / f"{name}-0003.params")) for name in ("whole", "parts")
     )
     for name, array in whole.items():
-        # The devices' own batch statistics are saved as their mean, and rounded by it.
+        # The batch statistics of the devices are saved as their mean, which rounds them.
         np.testing.assert_allclose(
             parts[name].asnumpy(), array.asnumpy(), rtol=1e-5, atol=1e-5, err_msg=name
         )
@@ -188,14 +188,14 @@ def test_momentum_is_restored_on_several_devices_too(learnable_set, tmp_path):
         mx.nd.load(str(tmp_path / f"{name}-0002.params")) for name in ("whole", "parts")
     )
     for name, array in whole.items():
-        # The devices' own batch statistics are saved as their mean, and rounded by it.
+        # The batch statistics of the devices are saved as their mean, which rounds them.
         tolerance = 1e-6 if name.startswith("aux:") else 0
         np.testing.assert_allclose(
             parts[name].asnumpy(), array.asnumpy(), rtol=tolerance, atol=tolerance, err_msg=name
         )
 
 
-def test_a_state_of_another_run_is_refused(learnable_set, tmp_path):
+def test_a_state_of_another_run_is_rejected(learnable_set, tmp_path):
     more = ["--loss-type", 0, "--per-batch-size", 4, "--max-steps", 1, "--ckpt", 2]
     train(learnable_set, tmp_path / "m", *more)
     with pytest.raises(InputError, match="batch_size was 4, is 8"):
@@ -206,44 +206,44 @@ def test_a_state_of_another_run_is_refused(learnable_set, tmp_path):
     assert (tmp_path / "m-symbol.json").read_text() == graph
 
 
-def test_it_begins_where_a_checkpoint_of_other_people_ended(learnable_set, tmp_path, caplog):
+def test_training_starts_from_a_checkpoint_with_other_classes(learnable_set, tmp_path, caplog):
     base = ["--per-batch-size", 4, "--max-steps", 1, "--ckpt", 2, "--lr", 1e-9]
     train(learnable_set, tmp_path / "a", *base, "--loss-type", 0)
-    symbol, arg_params, aux_params = checkpoints.load(str(tmp_path / "a"), 1)
+    symbol, arg_params, aux_params = load_checkpoint(str(tmp_path / "a"), 1)
     arg_params["fc7_weight"] = mx.nd.ones((20, 32))
     arg_params["fc7_bias"] = mx.nd.ones((20,))
-    checkpoints.save(str(tmp_path / "b"), 7, symbol, arg_params, aux_params)
+    save_checkpoint(str(tmp_path / "b"), 7, symbol, arg_params, aux_params)
     train(learnable_set, tmp_path / "c", *base, "--loss-type", 4, "--pretrained", tmp_path / "b,7")
     assert "20 classes, this data set has 8" in caplog.text
-    after = checkpoints.load(str(tmp_path / "c"), 1)[1]
+    after = load_checkpoint(str(tmp_path / "c"), 1)[1]
     assert after["fc7_weight"].shape == (8, 32)
     name = "conv_1_conv2d_weight"
     np.testing.assert_allclose(after[name].asnumpy(), arg_params[name].asnumpy(), atol=1e-4)
 
 
-def test_a_checkpoint_of_another_network_is_refused(learnable_set, tmp_path):
+def test_a_checkpoint_of_another_network_is_rejected(learnable_set, tmp_path):
     base = ["--per-batch-size", 4, "--max-steps", 1, "--ckpt", 2, "--loss-type", 0]
     train(learnable_set, tmp_path / "a", *base)
     with pytest.raises(InputError, match=r"--emb-size.*pre_fc1_weight is \(32, 512\)"):
         train(
             learnable_set, tmp_path / "b", *base, "--pretrained", tmp_path / "a,1", "--emb-size", 64
         )
-    with pytest.raises(InputError, match=r"arrays are not in the checkpoint: do --network"):
+    with pytest.raises(InputError, match=r"arrays are not in the checkpoint: use the --network"):
         r18 = ["--network", "r18", "--version-output", "E"]
         train(learnable_set, tmp_path / "b", *base, "--pretrained", tmp_path / "a,1", *r18)
     with pytest.raises(InputError, match=r"a-0009\.params"):
         train(learnable_set, tmp_path / "b", *base, "--pretrained", tmp_path / "a,9")
 
 
-def test_labels_beyond_the_classes_are_refused_before_the_first_step(learnable_set, tmp_path):
+def test_labels_beyond_the_classes_raise_an_error_before_the_first_step(learnable_set, tmp_path):
     copy = tmp_path / "set"
     shutil.copytree(learnable_set, copy)
     (copy / "property").write_text("5,112,112\n")
-    with pytest.raises(InputError, match=r"label 5, but .*property says 5 classes.*8 identities"):
+    with pytest.raises(InputError, match=r"label 5, but .*property has 5 classes.*8 identities"):
         train(copy, tmp_path / "m", "--max-steps", 1)
 
 
-def test_numbers_that_are_not_finite_stop_it_and_keep_the_last_checkpoint(learnable_set, tmp_path):
+def test_a_diverged_run_stops_and_keeps_the_last_checkpoint(learnable_set, tmp_path):
     base = ["--per-batch-size", 8, "--loss-type", 0, "--ckpt", 2, "--verbose", 1]
     train(learnable_set, tmp_path / "m", *base, "--max-steps", 1, "--lr", 0.01)
     with pytest.raises(
@@ -266,8 +266,8 @@ def test_numbers_that_are_not_finite_stop_it_and_keep_the_last_checkpoint(learna
         assert np.isfinite(array.asnumpy()).all(), name
 
 
-def test_a_signal_ends_it_after_the_step_and_it_goes_on(learnable_set, tmp_path):
-    """As Ctrl-C on a terminal, in a process of its own."""
+def test_a_signal_stops_a_run_after_the_step_and_it_resumes(learnable_set, tmp_path):
+    """Like Ctrl-C in a terminal, in a separate process."""
     command = [
         sys.executable, "-u", "-m", "src.train_softmax", "--data-dir", str(learnable_set),
         "--prefix", str(tmp_path / "m"), *SMALL_Y1, "--loss-type", "0", "--per-batch-size", "8",
@@ -280,13 +280,13 @@ def test_a_signal_ends_it_after_the_step_and_it_goes_on(learnable_set, tmp_path)
                 break
         rest = process.stderr.read()
     assert process.returncode == 130
-    assert "with --resume goes on" in rest
-    step = int(re.search(r"stopped behind batch (\d+)", rest)[1])
+    assert "with --resume to continue" in rest
+    step = int(re.search(r"stopped after batch (\d+)", rest)[1])
     assert step >= 6
-    assert "stopped behind batch" in (tmp_path / "log").read_text()
+    assert "stopped after batch" in (tmp_path / "log").read_text()
     done = subprocess.run(
         [*command, "--resume", "--max-steps", str(step + 1)], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert f"going on behind batch {step}" in done.stderr
+    assert f"resuming after batch {step}" in done.stderr
     assert (tmp_path / "m-0001.params").exists()

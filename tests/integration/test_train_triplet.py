@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from src import train_triplet
-from src.common import checkpoints
+from src.checkpoints.files import load_checkpoint
 from src.common.mxnet_backend import mx
-from src.triplet_image_iter import NoTriplets
+from src.loading.triplet_iter import NoTriplets
 
-# The pictures of this set are far apart for any network: a wide margin finds triplets all the same.
+# The pictures of this set are far apart for any network; with a wide margin there are triplets.
 SMALL = [
     "--network", "y1", "--version-output", "GDC", "--emb-size", "32", "--target", "pairs",
     "--seed", "1", "--per-batch-size", "6", "--triplet-alpha", "1.5", "--triplet-bag-size", "24",
@@ -31,7 +31,7 @@ def train(learnable_set, prefix, *more):
 
 def test_two_devices_and_the_lines_of_2018(learnable_set, tmp_path, capsys, caplog):
     train(learnable_set, tmp_path / "m", "--devices", "cpu:0,cpu:1", "--max-steps", 3)
-    symbol, arg_params, _ = checkpoints.load(str(tmp_path / "m"), 1)
+    symbol, arg_params, _ = load_checkpoint(str(tmp_path / "m"), 1)
     assert symbol.list_outputs()[:2] == ["blockgrad0_output", "blockgrad1_output"]
     assert all(np.isfinite(array.asnumpy()).all() for array in arg_params.values())
     printed = capsys.readouterr().out
@@ -66,21 +66,21 @@ def test_noise_changes_the_run(learnable_set, tmp_path, capsys):
             learnable_set, tmp_path / f"m{noise}", "--max-steps", 1, "--noise-sgd", noise,
             "--target", "", "--triplet-bag-size", 6,
         )  # fmt: skip
-        arg_params = checkpoints.load(str(tmp_path / f"m{noise}"), 1)[1]
+        arg_params = load_checkpoint(str(tmp_path / f"m{noise}"), 1)[1]
         biases.append(arg_params["pre_fc1_bias"].asnumpy())
     assert 0.3 < np.std(biases[1] - biases[0]) / (0.1 * 0.001) < 3
     assert "use noise sgd" in capsys.readouterr().out
 
 
-def test_a_set_that_gives_no_triplet_is_an_error_with_a_reason(learnable_set, tmp_path):
+def test_a_set_without_triplets_raises_an_error_with_the_reason(learnable_set, tmp_path):
     with pytest.raises(NoTriplets, match="--triplet-alpha 1e-09"):
         train(learnable_set, tmp_path / "m", "--triplet-alpha", 1e-9, "--triplet-bag-size", 6)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_batch_that_is_no_multiple_of_three_shrinks(caplog):
+def test_a_batch_that_is_not_a_multiple_of_three_shrinks(caplog):
     assert train_triplet.whole_triplets(128) == 126
-    assert "--per-batch-size 128 is no multiple of 3: 126 is used" in caplog.text
+    assert "--per-batch-size 128 is not a multiple of 3: 126 is used" in caplog.text
     assert train_triplet.whole_triplets(150) == 150
-    with pytest.raises(ValueError, match="a triplet takes 3"):
+    with pytest.raises(ValueError, match="a triplet needs 3"):
         train_triplet.whole_triplets(2)

@@ -1,4 +1,4 @@
-"""Each mistake a user can make ends a command with one line and a status other than 0."""
+"""A mistake of the user ends a command with one line and a status other than 0."""
 
 import os
 import pickle
@@ -8,7 +8,7 @@ import pytest
 
 from src import train_softmax, train_triplet
 from src.align import align_megaface
-from src.common.checkpoints import save
+from src.checkpoints.files import save_checkpoint
 from src.common.errors import run_command
 from src.common.mxnet_backend import mx
 from src.data import dataset_merge, face2rec2, glint2lst, hold_out, lfw2pack, rename_photos
@@ -33,7 +33,7 @@ def garble_property(folder):
     (folder / "property").write_text("8;112;112")
 
 
-def say_fewer_classes(folder):
+def reduce_classes(folder):
     (folder / "property").write_text("5,112,112")
 
 
@@ -49,7 +49,7 @@ def write_code(folder):
     (folder / "pairs.bin").write_bytes(pickle.dumps(([Runs(), b""], [True])))
 
 
-def leave(folder):
+def keep(folder):
     pass
 
 
@@ -62,18 +62,18 @@ CASES = [
     (train_softmax, TRAIN, drop_header, ["headerless", "--rebuild"]),
     (train_softmax, TRAIN, empty_index, ["train.idx is empty", "--rebuild"]),
     (train_softmax, TRAIN, garble_property, ["set/property", "'8;112;112'", "85742,112,112"]),
-    (train_softmax, TRAIN, say_fewer_classes, ["property says 5 classes", "8 identities"]),
+    (train_softmax, TRAIN, reduce_classes, ["property has 5 classes", "8 identities"]),
     (train_softmax, TRAIN, remove_property, ["set/property is missing", "classes,height,width"]),
-    (train_softmax, [*TRAIN, "--data-dir", "nowhere"], leave, ["--data-dir nowhere"]),
-    (train_softmax, [*TRAIN, "--pretrained", "m,7"], leave, ["m-0007.params", "m,1"]),
+    (train_softmax, [*TRAIN, "--data-dir", "nowhere"], keep, ["--data-dir nowhere"]),
+    (train_softmax, [*TRAIN, "--pretrained", "m,7"], keep, ["m-0007.params", "m,1"]),
     (train_triplet, TRAIN, drop_header, ["headerless", "--rebuild"]),
-    (verification, [*VERIFY, "--data-dir", "nowhere"], leave, ["nowhere: there is no such folder"]),
-    (verification, [*VERIFY, "--model", "m,7"], leave, ["m-0007.params", "m,1"]),
-    (verification, [*VERIFY, "--target", "lfw"], leave, ["lfw.bin", "pairs"]),
+    (verification, [*VERIFY, "--data-dir", "nowhere"], keep, ["nowhere: there is no such folder"]),
+    (verification, [*VERIFY, "--model", "m,7"], keep, ["m-0007.params", "m,1"]),
+    (verification, [*VERIFY, "--target", "lfw"], keep, ["lfw.bin", "pairs"]),
     (verification, VERIFY, garble_property, ["set/property", "'8;112;112'"]),
     (verification, VERIFY, write_code, ["pairs.bin", "mkdir", "could run code"]),
     (dataset_merge, MERGE, drop_header, ["headerless", "--rebuild"]),
-    (dataset_merge, [*MERGE, "--include", "nowhere"], leave, ["nowhere: no such folder"]),
+    (dataset_merge, [*MERGE, "--include", "nowhere"], keep, ["nowhere: no such folder"]),
     (face2rec2, ["set/train"], write_wrong_list, ["train.lst: line 2", "expected 3, 7 or 17"]),
     (face2rec2, ["set/other"], write_wrong_list, ["Did not find", "glint2lst"]),
     (
@@ -82,15 +82,15 @@ CASES = [
         write_wrong_list,
         ["train.lst: line 2", "expected 3, 7 or 17"],
     ),
-    (glint2lst, ["nowhere"], leave, ["nowhere"]),
-    (lfw2pack, ["--data-dir", "nowhere", "--output", "o.bin"], leave, ["--data-dir nowhere"]),
-    (rename_photos, ["--input-dir", "nowhere", "--output-dir", "out"], leave, ["nowhere"]),
-    (align_megaface, ["--input-dir", "nowhere", *ALIGN], leave, ["nowhere: there is no such"]),
+    (glint2lst, ["nowhere"], keep, ["nowhere"]),
+    (lfw2pack, ["--data-dir", "nowhere", "--output", "o.bin"], keep, ["--data-dir nowhere"]),
+    (rename_photos, ["--input-dir", "nowhere", "--output-dir", "out"], keep, ["nowhere"]),
+    (align_megaface, ["--input-dir", "nowhere", *ALIGN], keep, ["nowhere: there is no such"]),
 ]
 
 
 @pytest.mark.parametrize(("command", "arguments", "spoil", "words"), CASES)
-def test_one_line_says_what_is_wrong(
+def test_a_mistake_ends_with_one_line(
     learnable_set, tmp_path, monkeypatch, capsys, command, arguments, spoil, words
 ):
     monkeypatch.chdir(tmp_path)
@@ -98,14 +98,14 @@ def test_one_line_says_what_is_wrong(
     spoil(tmp_path / "set")
     symbol = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=2, name="fc1")
     weights = {"fc1_weight": mx.nd.ones((2, 3 * 112 * 112)), "fc1_bias": mx.nd.ones(2)}
-    save("m", 1, symbol, weights, {})
+    save_checkpoint("m", 1, symbol, weights, {})
     with pytest.raises(SystemExit) as ended:
         run_command(lambda: command.main(arguments))
     assert ended.value.code == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if line]
     errors = [line for line in lines if line.startswith("error: ")]
     assert len(errors) == 1
-    assert errors == lines[-1:], "nothing behind it, no traceback"
+    assert errors == lines[-1:], "nothing after it, no traceback"
     for word in words:
         assert word in errors[0]
     assert not os.path.exists("ran")

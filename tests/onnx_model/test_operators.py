@@ -1,4 +1,4 @@
-"""Each operator, as a graph of one layer or two, gives in ONNX what it gives in MXNet."""
+"""Each operator, in a graph of one or two layers, gives the same in ONNX as in MXNet."""
 
 import json
 
@@ -34,7 +34,7 @@ def window(kind, stride, pad, **more):
     return pooled(pool_type=kind, kernel=(3, 3), stride=stride, pad=pad, **more)
 
 
-# What of (2, 3, 9, 8), elements about -1.5..1.5; the operators that a case is there for.
+# Functions of a symbol of shape (2, 3, 9, 8) with elements in -1.5..1.5, by the case's name.
 CASES = {
     "convolution": lambda d: sym.Convolution(d, kernel=(3, 2), num_filter=4),
     "convolution_all": lambda d: sym.Convolution(
@@ -109,12 +109,12 @@ CASES = {
 
 
 def embedding(case):
-    """The case's symbol, brought to (N, …) under the name that an embedding has."""
+    """The case's symbol as an embedding: flattened to (N, D) and named fc1."""
     return sym.Flatten(case(sym.var("data")), name="fc1")
 
 
 def random_arrays(symbol, shape=SHAPE, seed=1):
-    """(arg_params, aux_params) for a symbol, none of them special."""
+    """Random (arg_params, aux_params) for a symbol."""
     random = np.random.RandomState(seed)
     shapes, _, states = symbol.infer_shape(data=shape)
     arguments, auxiliary = (
@@ -133,38 +133,38 @@ def test_operator(name):
     symbol = embedding(CASES[name])
     parameters = random_arrays(symbol)
     images = np.random.RandomState(2).uniform(-1.5, 1.5, SHAPE).astype(np.float32)
-    # Both first: MXNet writes ones into the gamma that it does not use.
+    # Converted first, because MXNet writes ones into a gamma that it does not use.
     model, _ = convert(symbol, *parameters, IMAGE_SIZE)
     expected = run_mxnet(symbol, *parameters, images)
     got = run_session(open_session(model.SerializeToString(), 1), images)
-    # Sums in another order: some roundings of float32, as a part of the largest element.
+    # Sums in another order differ by float32 rounding, relative to the largest element.
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-6 * max(1, np.abs(expected).max()))
 
 
-def test_every_converter_is_tried():
-    tried = set()
+def test_every_converter_is_tested():
+    tested = set()
     for case in CASES.values():
-        tried |= set(_operators(embedding(case)))
-    assert tried == {*CONVERTERS}
+        tested |= set(_operators(embedding(case)))
+    assert tested == {*CONVERTERS}
 
 
 def _operators(symbol):
     return {node["op"] for node in json.loads(symbol.tojson())["nodes"]} - {"null"}
 
 
-REFUSED = {
-    "unknown operator": (lambda d: sym.sin(d, name="wave"), "wave (sin)", "not known"),
+UNSUPPORTED = {
+    "unknown operator": (lambda d: sym.sin(d, name="wave"), "wave (sin)", "not supported"),
     "activation": (lambda d: sym.LeakyReLU(d, act_type="gelu", name="a"), "a (LeakyReLU)", "gelu"),
     "pooling": (window("sum", (1, 1), (0, 0), name="p"), "p (Pooling)", "pool_type=sum"),
     "convolution": (
         lambda d: sym.Convolution(sym.Reshape(d, shape=(0, 0, -1)), kernel=3, num_filter=2),
         "(Reshape)",
-        "not known",
+        "not supported",
     ),
     "window": (
         window("max", (2, 5), (1, 1), pooling_convention="full", name="p"),
         "p (Pooling)",
-        "beyond the map",
+        "outside the map",
     ),
     "axis": (lambda d: sym.BatchNorm(d, axis=3, name="b"), "b (BatchNorm)", "axis=3"),
     "dropout": (lambda d: sym.Dropout(d, mode="always", name="d"), "d (Dropout)", "always"),
@@ -177,26 +177,26 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_is_not_known_is_refused_by_name(name):
-    case, *words = REFUSED[name]
+@pytest.mark.parametrize("name", UNSUPPORTED)
+def test_the_error_names_an_unsupported_layer(name):
+    case, *words = UNSUPPORTED[name]
     symbol = embedding(case)
-    with pytest.raises(InputError) as refused:
+    with pytest.raises(InputError) as error:
         convert(symbol, *random_arrays(symbol), IMAGE_SIZE)
     for word in words:
-        assert word in str(refused.value)
+        assert word in str(error.value)
 
 
-def test_an_attribute_that_no_converter_reads_is_refused():
+def test_an_attribute_that_no_converter_reads_raises_an_error():
     layer = Layer(
         "Flatten", "flat", [], [], [], {"axis": "2", "__lr_mult__": "1", "workspace": "9"}
     )
     with pytest.raises(InputError, match=r"flat \(Flatten\).*axis=2"):
-        layer.finish()
+        layer.reject_unread()
 
 
-def test_convolutions_of_single_channels_become_a_grouped_one():
-    """As in 2018's Xception: a map taken apart, each channel convolved, put together again."""
+def test_single_channel_convolutions_become_a_grouped_one():
+    """As in 2018's Xception: a map is split, each channel convolved, and the results joined."""
 
     def separable(data):
         channels = sym.SliceChannel(data, num_outputs=3)
@@ -213,7 +213,12 @@ def test_convolutions_of_single_channels_become_a_grouped_one():
     operators = [node.op_type for node in model.graph.node]
     assert operators.count("Conv") == 1
     assert "Split" not in operators
-    assert {array.name for array in model.graph.initializer} == {*parameters[0]}
+    shapes = {array.name: tuple(array.dims) for array in model.graph.initializer}
+    merged = [shape for name, shape in shapes.items() if "channel_groups" in name]
+    assert sorted(merged) == [(3,), (3, 1, 3, 3)]
+    assert {name for name in shapes if "channel_groups" not in name} == {
+        name for name in parameters[0] if not name.startswith("row")
+    }
     expected = run_mxnet(symbol, *parameters, images)
     got = run_session(open_session(model.SerializeToString(), 1), images)
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-6 * np.abs(expected).max())

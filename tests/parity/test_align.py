@@ -1,8 +1,9 @@
 """Aligned faces against those of 2018 (reference/pack/aligned), from the same photographs.
 
 The detector rounds boxes to whole pixels, so the last digits of its networks, which differ between
-CPUs, can move a crop by a pixel and a face by much more. `SENSITIVE` lists the reference photos to
-which that can happen. They are held to a landmark distance, all others to the reference's limits.
+CPUs, can move a crop by a pixel and a face by much more. `SENSITIVE` lists the reference photos for
+which that can happen. For them a landmark distance is checked, for all others the reference's
+limits.
 """
 
 import hashlib
@@ -12,9 +13,10 @@ import numpy as np
 import pytest
 
 from src.align.align_megaface import main
+from src.align.detector import MtcnnDetector
 from src.align.jpeg_2018 import read_photo_2018
-from src.align.ladder import Detector, align_face
-from src.common.face_preprocess import FIVE_POINT_TEMPLATE
+from src.align.ladder import Photo, align_photos
+from src.align.template import FIVE_POINT_TEMPLATE
 
 # sha256 of the RGB bytes that libjpeg 9d gives (decoded with the package jpeglib 1.0.2).
 LIBJPEG_9D = {
@@ -58,10 +60,11 @@ def test_photos_are_decoded_as_by_libjpeg_9(shared, name):
 
 
 def landmark_shift(face, other):
-    """Pixels by which the landmarks of two aligned faces (112, 112, 3) of one photo differ.
+    """Largest distance in pixels between the landmarks of two aligned faces (112, 112, 3).
 
-    The affine map between the pictures (Evangelidis and Psarakis, "Parametric image alignment using
-    enhanced correlation coefficient maximization", 2008), applied to the template's five points.
+    Estimates the affine map between the pictures (Evangelidis and Psarakis, "Parametric image
+    alignment using enhanced correlation coefficient maximization", 2008), and applies it to the
+    template's five points.
     """
     grey = [cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY) for picture in (face, other)]
     stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 200, 1e-7)
@@ -103,7 +106,7 @@ def test_aligned_faces(shared, reference_faces, tmp_path):
 
 
 class NoisyNetwork:
-    """One of the detector's networks, its input changed in the last digits."""
+    """One of the detector's networks, with noise in the last digits of its input."""
 
     def __init__(self, network, random):
         self._network = network
@@ -114,15 +117,21 @@ class NoisyNetwork:
         return self._network(images + noise.astype(np.float32))
 
 
+def aligned_face(image, detector):
+    photo = Photo(image)
+    align_photos([photo], detector)
+    return photo.face
+
+
 @pytest.mark.slow
 def test_only_the_sensitive_faces_depend_on_the_last_digits(shared, reference_faces):
-    detector, random = Detector.create(), np.random.RandomState(0)
-    noisy = Detector(*(NoisyNetwork(network, random) for network in detector))
+    detector, random = MtcnnDetector.create(), np.random.RandomState(0)
+    noisy = MtcnnDetector(*(NoisyNetwork(network, random) for network in detector))
     for path in reference_faces:
         photo = read_photo_2018(shared / "faces/lfw" / path.parent.name / path.name)
-        face, _ = align_face(photo, None, None, detector)
+        face = aligned_face(photo, detector)
         for _ in range(8):
-            other, _ = align_face(photo, None, None, noisy)
+            other = aligned_face(photo, noisy)
             if path.stem in SENSITIVE:
                 assert landmark_shift(face, other) <= LARGEST_SHIFT, path
             else:

@@ -1,4 +1,4 @@
-"""`verification.evaluate` against what 2018 gave (reference/evaluate, SciPy 1.2.3, NumPy 1.14)."""
+"""`verification.evaluate` against results of 2018 (reference/evaluate, SciPy 1.2.3, NumPy 1.14)."""
 
 import numpy as np
 import pytest
@@ -39,10 +39,10 @@ def test_validation_rate_of_each_fold(reference):
 
 
 def test_pca_of_600_pairs(reference):
-    """The rates at a FAR take no part in the projection and are exact.
+    """The rates at a FAR do not depend on the projection and are exact.
 
-    The components of 1,080 rows are randomised ones, drawn from a NumPy state that the reference
-    does not name: the accuracies are held to the spread that 40 states give.
+    The PCA of 1,080 rows is randomised, with a NumPy state that the reference does not record, so
+    the accuracies must be within the range of 40 random states.
     """
     expected = np.load(reference / "pca16.npz")
     folds, components = int(expected["nrof_folds"]), int(expected["pca"])

@@ -14,7 +14,7 @@ WANTED = 0.988  # on the standard 6,000 pairs the 2018 scripts gave 0.9912 to 0.
 
 
 def link_needed_photos(faces, folder):
-    """Links the photographs that the pairs name into `folder/<person>`; returns their number."""
+    """Links the photographs of the pairs into `folder/<person>`; returns their number."""
     pictures = {
         picture for pair in read_pairs(faces / "pairsDevTest.txt") for picture in pair.pictures
     }
@@ -31,11 +31,11 @@ def link_needed_photos(faces, folder):
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_accuracy_on_1000_pairs(shared, tmp_path):
-    """1,548 of the 1,549 photographs are there, so that one pair is left out."""
+    """1,548 of the 1,549 photographs are available, so one pair is left out."""
     faces = shared / "faces"
     assert link_needed_photos(faces, tmp_path / "lfw") == 1548
     aligned = tmp_path / "aligned"
-    # With the first face, 2018's choice, bystanders cost: 0.976.
+    # With the first face, as in 2018, bystanders lower it to 0.976.
     align_megaface.main(
         [
             "--input-dir",

@@ -1,4 +1,4 @@
-"""The detector against what 2018 gave (reference/mtcnn: TensorFlow 1.12, OpenCV 4.2)."""
+"""The detector against results of 2018 (reference/mtcnn: TensorFlow 1.12, OpenCV 4.2)."""
 
 import hashlib
 import json

@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 import pytest
 
-from src.common.records import RecordReader
 from src.data import face2rec2
+from src.formats.records import RecordReader
 
 
 def pack_copy(shared, tmp_path, name, workers):
-    """Packs a copy of the reference list beside a copy of its property; returns the .rec's path."""
+    """Packs a copy of the reference list and its property; returns the path of the .rec."""
     reference = shared / "reference" / "pack"
     for file in (f"{name}.lst", "property"):
         shutil.copyfile(reference / file, tmp_path / file)
@@ -21,7 +21,7 @@ def pack_copy(shared, tmp_path, name, workers):
 
 @pytest.fixture
 def reference(shared, monkeypatch):
-    """The reference folder, from which the paths in its lists count."""
+    """The reference folder, which becomes the current one: its lists contain relative paths."""
     monkeypatch.chdir(shared / "reference" / "pack")
     return shared / "reference" / "pack"
 
@@ -50,5 +50,5 @@ def test_unaligned_photos_give_the_same_records(shared, reference, tmp_path):
                     cv2.imdecode(np.frombuffer(record.content, np.uint8), cv2.IMREAD_COLOR)
                     for record in (ours, their)
                 ]
-                # Another JPEG library may differ by 2; here they were equal byte for byte.
+                # With another JPEG library pixels may differ by 2; here they were equal.
                 assert np.abs(np.subtract(*pixels, dtype=int)).max() <= 2

@@ -1,7 +1,7 @@
 """Symbols against those of the 2018 scripts: `reference/symbols.json.gz`.
 
-150 configurations that 2018 built: names, order and shapes of all; attributes of all whose graph
-is in the reference; the function of all those too, the larger ones among the slow tests.
+150 configurations that 2018 built: names, order and shapes are compared for all; attributes and the
+function for those whose graph is in the reference, the larger ones in slow tests.
 """
 
 import ast
@@ -14,18 +14,20 @@ import re
 import numpy as np
 import pytest
 
+from src.checkpoints.parameters import adopt_parameters
 from src.common.errors import InputError
 from src.common.mxnet_backend import mx
-from src.training.heads import classification_head
-from src.training.networks import BUILDERS, adopt_parameters, build_embedding
+from src.losses.base import ClassWeights
+from src.losses.registry import create
+from src.symbols.table import build_embedding, letters
 
 CLASSES = 200
 DATA = (2, 3, 112, 112)
 LETTERS = set("rmixdpnsy")
 HEAD_FLAGS = ("margin_a", "margin_b", "margin_m", "margin_s", "easy_margin", "fc7_no_bias")
-# What 2018 built and could not bind: no embedding of 512 from all of the map, GNAP of 1024 maps.
+# What 2018 built but could not bind: head Z with an embedding of 512, and GNAP of 1024 channels.
 UNBOUND = {"r50_voZ", "m1_voGNAP"}
-# What 2018 refused and is possible here: its SphereFace needed an operator of another MXNet.
+# What 2018 could not build but works here: its SphereFace needed an operator of another MXNet.
 POSSIBLE_NOW = {"y1_loss1"}
 # Attributes that change what an operator computes, with their defaults in MXNet 1.3 and 1.9 alike.
 ATTRIBUTES = {
@@ -59,7 +61,7 @@ ATTRIBUTES = {
         "count_include_pad": "True",
     },
 }
-INITIALISERS = {"zero": "zeros", "one": "ones"}  # two names of the same
+INITIALISERS = {"zero": "zeros", "one": "ones"}  # two names of the same initialiser
 
 
 @pytest.fixture(scope="module")
@@ -86,14 +88,14 @@ def build(record):
     head = {name: flags.pop(name) for name in HEAD_FLAGS if name in flags}
     embedding = cached_embedding(record["network"], size, tuple(sorted(flags.items())))
     assert embedding.list_outputs() == ["fc1_output"]
-    return classification_head(embedding, CLASSES, record["loss_type"], **head)
+    return create(record["loss_type"], head).head(embedding, ClassWeights(CLASSES, size))
 
 
-def test_all_of_2018_is_here(symbols, built):
+def test_the_reference_is_complete(symbols, built):
     assert len(symbols["built"]) == 150
     assert set(symbols["built"]) - set(built) == UNBOUND
     assert len(symbols["refused_in_2018"]) == 32
-    assert set(BUILDERS) == LETTERS == {v["network"][0] for v in built.values()}
+    assert set(letters()) == LETTERS == {v["network"][0] for v in built.values()}
 
 
 def named_shapes(names, shapes):
@@ -120,10 +122,10 @@ def test_names_order_and_shapes_are_those_of_2018(built, letter):
         assert parameters == record["parameters"], name
 
 
-def test_what_2018_could_not_bind_or_build_is_refused(symbols):
-    refused = {**symbols["refused_in_2018"], **{k: symbols["built"][k] for k in UNBOUND}}
-    assert len(refused) == 34
-    for name, record in refused.items():
+def test_what_2018_could_not_bind_or_build_raises_an_error(symbols):
+    rejected = {**symbols["refused_in_2018"], **{k: symbols["built"][k] for k in UNBOUND}}
+    assert len(rejected) == 34
+    for name, record in rejected.items():
         if name in POSSIBLE_NOW:
             assert build(record).list_outputs() == ["blockgrad0_output", "softmax_output"]
             continue
@@ -141,7 +143,7 @@ def value_of(text):
 
 
 def variable_attributes(attributes):
-    """What a variable says of its start, learning rate and decay."""
+    """A variable's initialiser and its multipliers of learning rate and decay."""
     kept = {key: float(text) for key, text in attributes.items() if key.endswith("_mult__")}
     if "__init__" in attributes:
         name, settings = attributes["__init__"], {}
@@ -154,11 +156,12 @@ def variable_attributes(attributes):
 def operators(nodes):
     """({first parameter: operator with attributes}, Counter of operators without parameters).
 
-    By their parameters, because most nodes without any were named automatically in 2018.
+    Sorted by parameters, because most nodes without any were named automatically in 2018.
 
     Parameters
     ----------
-    nodes : list of [operator, name, attributes, names of inputs]
+    nodes
+        Lists of operator, name, attributes, names of inputs.
     """
     variables = {name for operator, name, _, _ in nodes if operator == "null"}
     with_parameters, without = {}, collections.Counter()
@@ -186,7 +189,7 @@ def nodes_of(symbol):
 
 @pytest.mark.parametrize("letter", sorted(LETTERS))
 def test_attributes_are_those_of_2018(built, letter):
-    """Of every operator with parameters, of activations, poolings and dropouts, of variables."""
+    """Of operators with parameters, activations, poolings, dropouts, and variables."""
     compared = 0
     for name, record in built.items():
         if "nodes" not in record or record["network"][0] != letter:
@@ -195,7 +198,7 @@ def test_attributes_are_those_of_2018(built, letter):
         expected, expected_others = operators(record["nodes"])
         got, got_others = operators(ours)
         assert got == expected, name
-        if record["loss_type"] == 0:  # the margins have other formulas than in 2018
+        if record["loss_type"] == 0:  # margins are built from other operators than in 2018
             assert got_others == expected_others, name
         variables = [
             {n[1]: variable_attributes(n[2]) for n in nodes if n[0] == "null"}
@@ -207,7 +210,7 @@ def test_attributes_are_those_of_2018(built, letter):
 
 
 def loaded_from_nodes(record):
-    """2018's own graph, read by this MXNet."""
+    """2018's own graph, loaded by this MXNet."""
     index = {name: i for i, (_, name, _, _) in enumerate(record["nodes"])}
 
     def entry(source):
@@ -229,9 +232,9 @@ def loaded_from_nodes(record):
 
 
 def random_parameters(record, seed=5):
-    """Arrays for every input: weights that keep the signal's size, statistics near those of it."""
+    """Arrays for every input: weights and statistics that keep the scale of the activations."""
     rng = np.random.default_rng(seed)  # float32, three times as fast as RandomState
-    # Where the signal would die of many ReLUs, it is kept up.
+    # In these networks the signal would otherwise vanish after many ReLUs.
     gain = 1.25 if re.match("m2|n|d", record["network"]) else 1.0
     arrays = {}
     for name, shape in record["arguments"] + record["auxiliary"]:
@@ -259,7 +262,7 @@ def forward(symbol, arrays):
     return [output.asnumpy() for output in executor.forward(is_train=False)]
 
 
-# All losses and both heads of y; of every other family each version once. The rest is slow.
+# All losses and both heads of y, and each version of every other family once. The rest is slow.
 FAST = (
     *("y1_voGDC", "y1_voGNAP", "y1_loss2", "y1_loss4", "y1_loss4_easy", "y1_loss5"),
     *("y1_loss5_combined", "y1_loss5_cosface", "y1_loss5_plain", "y1_loss0_nobias"),
@@ -285,13 +288,13 @@ def test_function_is_that_of_2018(built, name):
     record = built[name]
     arrays = random_parameters(record)
     expected = forward(loaded_from_nodes(record), arrays)
-    # Two photos give two embeddings: the signal did not die on its way.
+    # Two photos give different embeddings: the signal has not vanished.
     embeddings = expected[record["outputs"].index("blockgrad0_output")]
     assert np.abs(embeddings[0] - embeddings[1]).max() > 0.01 * np.abs(embeddings).max()
     got = forward(build(record), arrays)
     for output, wanted, value in zip(record["outputs"], expected, got, strict=True):
         if output == "softmax_output" and record["loss_type"] != 0:
-            # With a margin the own class is so improbable that only its logarithm tells.
+            # With a margin the own class's probability is tiny, so logarithms are compared.
             wanted, value = np.log(wanted), np.log(value)
         np.testing.assert_allclose(
             value, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max(), err_msg=output
@@ -308,7 +311,7 @@ def test_published_model_fits(shared):
     symbol, arguments, auxiliary = mx.model.load_checkpoint(prefix, 0)
     published = symbol.get_internals()["fc1_output"]
     ours = build_embedding("y1", 128, version_output="GDC")
-    # Its layer pre_fc1 has a weight of another name.
+    # The weight of its layer pre_fc1 has another name.
     names = [name.replace("pre_fc1_weight", "fc1_weight") for name in ours.list_arguments()]
     assert names == published.list_arguments()
     assert ours.list_auxiliary_states() == published.list_auxiliary_states()

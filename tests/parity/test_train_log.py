@@ -2,7 +2,7 @@
 
 import re
 
-from src.training.callbacks import CheckpointRule
+from src.training.milestones import CheckpointRule
 
 
 def test_saves_and_highest_are_those_of_the_log(shared):

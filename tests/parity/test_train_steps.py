@@ -1,26 +1,27 @@
 """Three SGD steps of y1 against the 2018 scripts (MXNet 1.3.1), from the same parameters.
 
-Origin of the numbers: `reference/train_steps`. The graph that is saved and the one
-that is trained on a CPU both have to give them.
+The numbers come from `reference/train_steps`. Both the saved graph and the one that is trained on a
+CPU have to reproduce them.
 
-What can be equal, and what cannot. With AVX-512 and one thread, as the reference was made, oneDNN
-sums in the same order: the embeddings after a whole step are equal to 0.005 (Euclidean), which a
-learning rate 0.1 % off would exceed. On other CPUs, or with several threads, the first step's
-outputs are equal to 1e-4. But at this learning rate a gradient of length 30 moves a first layer of
-length 2.4, and the few PReLU inputs that round to the other side of 0 change the gradients of all
-layers below by some 3e-3. One step later two correct programs differ in the first decimal of the
-embeddings; MXNet 1.9.1 does so against itself, in float64 or with other instructions. So there the
-distance to 2018 is bounded by LIMITS: somewhat above that noise, and below what a learning rate 5 %
-off makes (both measured by the slow test).
+With AVX-512 and one thread, as for the reference, oneDNN sums in the same order: the embeddings
+after a complete step are equal to within 0.005 (Euclidean), which a learning rate that is 0.1 % off
+would exceed. On other CPUs, or with several threads, the first step's outputs are equal to within
+1e-4. But at this learning rate a gradient of length 30 moves a first layer of length 2.4, and the
+few PReLU inputs that are rounded to the other side of 0 change the gradients of all layers below by
+about 3e-3. One step later two correct programs differ in the first decimal of the embeddings; MXNet
+1.9.1 also differs from itself in float64 or with other instructions. So in that case the distance
+to 2018 is limited by LIMITS: somewhat above that noise, and below the effect of a learning rate
+that is 5 % off (both measured by the slow test).
 """
 
 import numpy as np
 import pytest
 
 from src.common.mxnet_backend import mx
-from src.symbols.cpu_graph import original_parameters, rewrite_prelu
-from src.training.heads import classification_head, trained_form
-from src.training.networks import build_embedding, initializer
+from src.graphs.prelu import original_parameters, rewrite_prelu
+from src.losses.base import ClassWeights
+from src.losses.registry import create
+from src.symbols.table import build_embedding, initializer
 
 CLASSES = 200
 STEPS = 3
@@ -52,8 +53,8 @@ def initial(folder):
 
 def y1(loss_type, rewritten):
     embedding = build_embedding("y1", 128, version_output="GDC")
-    symbol = classification_head(embedding, CLASSES, loss_type)
-    return rewrite_prelu(trained_form(symbol), for_training=True) if rewritten else symbol
+    symbol = create(loss_type, {}).head(embedding, ClassWeights(CLASSES, 128), trained=rewritten)
+    return rewrite_prelu(symbol, for_training=True) if rewritten else symbol
 
 
 def bound_module(symbol, initial, batch, rate=0.01):
@@ -64,9 +65,9 @@ def bound_module(symbol, initial, batch, rate=0.01):
         kind, name = key.split(":")
         given[kind][name] = value
     given["arg"] = {k: v for k, v in given["arg"].items() if k in symbol.list_arguments()}
-    # What the rewriting adds is not among them: the initialiser has to set it.
+    # They do not include the states that the rewriting adds: the initialiser has to set these.
     module.init_params(initializer("y1"), given["arg"], given["aux"], allow_missing=True)
-    # 2018 handed a finished optimiser to `fit`, which then never read lr_mult and wd_mult.
+    # 2018 passed a finished optimiser to `fit`, which then never read lr_mult and wd_mult.
     optimizer = mx.optimizer.SGD(learning_rate=rate, momentum=0.9, wd=0.0005, rescale_grad=1.0)
     with pytest.warns(UserWarning, match="rescale_grad"):
         module.init_optimizer(kvstore=None, optimizer=optimizer)
@@ -74,13 +75,13 @@ def bound_module(symbol, initial, batch, rate=0.01):
 
 
 def run_steps(module, batches):
-    """(outputs of each step, parameters in the end, auxiliary states after each step)."""
+    """(outputs of each step, final parameters, auxiliary states after each step)."""
     outputs, auxiliary = [], []
     for images, labels in batches:
         module.forward_backward(mx.io.DataBatch([mx.nd.array(images)], [mx.nd.array(labels)]))
         outputs.append([output.asnumpy() for output in module.get_outputs()])
         module.update()
-        mx.nd.waitall()  # MXNet writes moving statistics behind its own scheduler's back
+        mx.nd.waitall()  # MXNet's engine does not track writes of moving statistics
         arguments, states = original_parameters(*module.get_params())
         auxiliary.append({name: value.asnumpy() for name, value in states.items()})
     return outputs, {name: value.asnumpy() for name, value in arguments.items()}, auxiliary
@@ -91,7 +92,7 @@ def cross_entropy(probabilities, labels):
 
 
 def distance(one, other):
-    """Euclidean, over all arrays of two dictionaries with the same names."""
+    """Euclidean distance over all arrays of two dictionaries with the same names."""
     assert set(one) == set(other)
     return np.sqrt(sum(np.sum((one[name] - other[name]) ** 2.0) for name in one))
 
@@ -127,19 +128,19 @@ def test_three_steps_are_those_of_2018(
     assert np.linalg.norm(outputs[1][0] - expected["emb1"]) < limits["emb1"]
     moved = distance(parameters, recorded(expected, "arg_"))
     assert moved < limits["parameters"]
-    # Only weight decay moves it: no rounding.
+    # Only weight decay changes it, so there is no rounding noise.
     np.testing.assert_allclose(parameters["fc1_gamma"], expected["arg_fc1_gamma"], rtol=1e-6)
 
     for name, value in recorded(expected, "aux_").items():
-        # The reference was read out while its last backward pass was still writing these.
+        # The reference was saved while its last backward pass was still writing these.
         nearest = min(np.abs(states[name] - value).max() for states in auxiliary[1:])
-        # The variance of the third step's embeddings has all the noise of two steps.
+        # The variance of the third step's embeddings has the noise of two steps.
         relative = 0.5 if name == "fc1_moving_var" else 0.05
         assert nearest < relative * max(1.0, np.abs(value).max()), name
 
 
 def run_in_float64(symbol, initial, batches):
-    """(embeddings of the second step, parameters after the third), as `run_steps` goes."""
+    """(embeddings of the second step, parameters after the third) of the same steps in float64."""
     names = symbol.list_arguments() + symbol.list_auxiliary_states()
     inputs = ("data", "softmax_label")
     executor = symbol.simple_bind(
@@ -192,7 +193,7 @@ def test_limits_lie_between_rounding_and_a_wrong_step_size(folder, batches, init
     assert distance(parameters, recorded(expected, "arg_")) > limits["parameters"]
 
 
-def test_a_rate_a_thousandth_off_is_seen(folder, batches, initial, reference_arithmetic):
+def test_a_rate_a_thousandth_off_is_detected(folder, batches, initial, reference_arithmetic):
     if not reference_arithmetic:
         pytest.skip("needs AVX-512 and OMP_NUM_THREADS=1")
     module = bound_module(y1(0, True), initial, len(batches[0][1]), 0.01001)

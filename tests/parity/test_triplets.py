@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from src.triplet_image_iter import FaceImageIter
+from src.loading.triplet_iter import FaceImageIter
 
 
 @pytest.fixture

@@ -1,10 +1,11 @@
-"""The published MobileFaceNet's embeddings against what 2018 gave (reference/y1_forward.npz)."""
+"""The published MobileFaceNet's embeddings against those of 2018 (reference/y1_forward.npz)."""
 
 import numpy as np
 import pytest
 
-from src.common import checkpoints
-from src.common.embedding import embed
+from src.checkpoints.binding import bind_embedding
+from src.checkpoints.embedding import embed
+from src.checkpoints.files import load_checkpoint
 from src.common.mxnet_backend import mx
 from src.eval.pairs import embed_pairs
 
@@ -21,15 +22,15 @@ def images(reference):
 
 @pytest.fixture(scope="module")
 def checkpoint(shared):
-    return checkpoints.load(shared / "pretrained" / "model-y1-test2" / "model", 0)
+    return load_checkpoint(shared / "pretrained" / "model-y1-test2" / "model", 0)
 
 
 @pytest.mark.parametrize(
     ("batch_size", "name"), [(1, "emb_batch1"), (20, "emb_batch20"), (8, "emb_batch20")]
 )
 def test_embeddings(checkpoint, reference, images, batch_size, name):
-    """GDC embeddings do not depend on the batch: 8 with its overlapping last one gives the same."""
-    module = checkpoints.bind_embedding(*checkpoint, mx.cpu(), batch_size, (112, 112))
+    """GDC embeddings do not depend on the batch size; with 8, the last batch overlaps."""
+    module = bind_embedding(*checkpoint, mx.cpu(), batch_size, (112, 112))
     for given in (images, mx.nd.array(images), images):
         np.testing.assert_allclose(
             embed(module, given, batch_size), reference[name], rtol=0, atol=1e-5

@@ -1,4 +1,4 @@
-"""Builders of the networks m, d and s: depths, shapes, defaults, and what each does not have."""
+"""Builders of the networks m, d and s: depths, shapes, defaults and invalid flags."""
 
 import json
 
@@ -8,7 +8,7 @@ import pytest
 from src.common.errors import InputError
 from src.common.mxnet_backend import mx
 from src.symbols import fdensenet, fmobilenet, fmobilenetv2, spherenet
-from src.training.networks import build_embedding, initializer
+from src.symbols.table import build_embedding, initializer
 
 PHOTO = (1, 3, 112, 112)
 
@@ -28,22 +28,22 @@ def argument_shapes(symbol):
 
 
 @pytest.mark.parametrize("depth", [20, 36, 60, 64, 104])
-def test_a_spherenet_has_as_many_convolutions_as_it_says(depth):
+def test_the_depth_of_a_spherenet_is_its_number_of_convolutions(depth):
     assert len(layers(spherenet.get_symbol(512, depth), "Convolution")) == depth
 
 
 @pytest.mark.parametrize("depth", [121, 161, 169, 201])
-def test_a_densenet_has_as_many_layers_as_it_says(depth):
+def test_the_depth_of_a_densenet_is_its_number_of_layers(depth):
     """Convolutions and the fully connected layer, with the paper's stem."""
     symbol = fdensenet.get_symbol(512, depth, version_input=0)
     assert len(layers(symbol, "Convolution")) + len(layers(symbol, "FullyConnected")) == depth
 
 
-def test_mobilenets_have_the_paper_s_layers():
-    """Thirteen pairs of a depthwise convolution and one of 1×1; seventeen bottlenecks."""
+def test_mobilenets_have_the_layers_of_the_papers():
+    """Thirteen pairs of a depthwise and a 1×1 convolution; seventeen bottlenecks."""
     assert len(layers(fmobilenet.get_symbol(512), "Convolution")) == 1 + 2 * 13
     version_2 = layers(fmobilenetv2.get_symbol(512), "Convolution")
-    # Three shortcuts have a convolution: in the stages that begin at stride 1.
+    # Three shortcuts have a convolution: those of the stages that begin with stride 1.
     assert len(version_2) == 1 + 3 * 17 + 3 + 1
 
 
@@ -86,7 +86,7 @@ def test_mobilenets_have_the_paper_s_layers():
                 "DBstage4_concat16": (1024, 7, 7),
             },
         ),
-        # The face stem is never wider than 64 channels; transitions are counted from 96.
+        # The face stem has at most 64 channels, but the transitions are computed from 96.
         (
             "d161",
             {},
@@ -100,7 +100,7 @@ def test_mobilenets_have_the_paper_s_layers():
         ("s20", {}, {"relu1_3": (64, 56, 56), "relu2_5": (128, 28, 28), "relu4_3": (512, 7, 7)}),
     ],
 )
-def test_shapes_are_those_of_the_figures(network, flags, shapes):
+def test_shapes_match_the_papers(network, flags, shapes):
     symbol = build_embedding(network, 512, **flags)
     assert {name: shape_of(symbol, name)[1:] for name in shapes} == shapes
 
@@ -119,13 +119,13 @@ def test_shapes_are_those_of_the_figures(network, flags, shapes):
         ("d121", {"version_output": "A"}, "--emb-size 1024"),
     ],
 )
-def test_what_cannot_be_built_is_refused_with_what_can(network, flags, message):
+def test_invalid_combinations_raise_an_error_with_the_valid_values(network, flags, message):
     with pytest.raises(InputError, match=message):
         build_embedding(network, 512, **flags)
 
 
 def test_defaults_are_those_of_2018():
-    """Called with the embedding size and the depth alone: --version-input 1, --version-output E."""
+    """With only the embedding size and the depth given: --version-input 1, --version-output E."""
     for short, network in (
         (fmobilenet.get_symbol(512), "m1"),
         (fmobilenetv2.get_symbol(512), "m2"),
@@ -137,13 +137,13 @@ def test_defaults_are_those_of_2018():
 
 
 @pytest.mark.parametrize("network", ["m2", "s20"])
-def test_networks_of_one_version_ignore_the_others(network):
+def test_networks_with_one_version_ignore_the_flags(network):
     plain = build_embedding(network, 256)
     flags = {"version_input": 0, "version_output": "GDC", "version_se": 1, "version_unit": 2}
     assert argument_shapes(build_embedding(network, 256, **flags)) == argument_shapes(plain)
 
 
-def test_every_m_number_but_1_is_version_2():
+def test_every_m_number_except_1_is_version_2():
     assert build_embedding("m5", 64).list_arguments() == build_embedding("m2", 64).list_arguments()
     assert "conv_2_dw_conv2d_weight" in build_embedding("m1", 64).list_arguments()
 
@@ -156,7 +156,7 @@ def initial_parameters(network):
     return [{name: array.asnumpy() for name, array in part.items()} for part in module.get_params()]
 
 
-def test_a_spherenet_starts_from_small_weights_and_no_bias():
+def test_a_spherenet_starts_with_small_weights_and_zero_biases():
     parameters, _ = initial_parameters("s20")
     for name in ("conv1_2_weight", "conv4_1_weight"):
         assert np.std(parameters[name]) == pytest.approx(0.01, rel=0.05)
@@ -168,7 +168,7 @@ def test_a_spherenet_starts_from_small_weights_and_no_bias():
     assert widest == pytest.approx((2 / (512 * 7 * 7)) ** 0.5, rel=0.01)
 
 
-def test_parameters_that_say_their_start_get_it():
+def test_parameters_with_their_own_initialiser():
     parameters, statistics = initial_parameters("m2")
     np.testing.assert_array_equal(parameters["invertedresidual3_batchnorm1_gamma"], 1.0)
     np.testing.assert_array_equal(parameters["invertedresidual3_batchnorm1_beta"], 0.0)

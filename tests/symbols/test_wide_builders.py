@@ -1,4 +1,4 @@
-"""Builders of the networks p, i, x and n: depths, shapes, defaults, and what each does not have."""
+"""Builders of the networks p, i, x and n: depths, shapes, defaults and invalid flags."""
 
 import json
 
@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from src.common.errors import InputError
+from src.graphs.channel_groups import merge_channels
 from src.symbols import fdpn, finception_resnet_v2, fnasnet, fxception
-from src.symbols.channel_groups import group_channels
-from src.training.networks import build_embedding
+from src.symbols.table import build_embedding
 
 PHOTO = (1, 3, 112, 112)
 
@@ -35,8 +35,8 @@ def millions_of_parameters(symbol):
 
 
 @pytest.mark.parametrize("depth", [68, 92, 107, 131])
-def test_a_dual_path_network_has_as_many_layers_as_it_says(depth):
-    """Convolutions but those of the shortcuts, and the fully connected layer; the paper's stem."""
+def test_the_depth_of_a_dual_path_network_is_its_number_of_layers(depth):
+    """Convolutions except the shortcuts', and the fully connected layer, with the paper's stem."""
     symbol = fdpn.get_symbol(512, depth, version_input=0)
     convolutions = [node["name"] for node in layers(symbol, "Convolution")]
     in_the_trunk = [name for name in convolutions if "-w(s/" not in name]
@@ -47,7 +47,7 @@ def test_a_dual_path_network_has_as_many_layers_as_it_says(depth):
 @pytest.mark.parametrize(
     ("network", "flags", "shape"),
     [
-        # The residual path, and what the units of the last stage append to a first 3 · 128.
+        # The residual path, and a dense path: 2 increments at first, 1 more from each of 3 units.
         ("p92", {}, (2048 + 5 * 128, 7, 7)),
         ("p68", {}, (2048 + 5 * 64, 7, 7)),
         ("p92", {"version_input": 0}, (2688, 4, 4)),
@@ -68,16 +68,16 @@ def test_last_map(network, flags, shape):
 @pytest.mark.parametrize(
     ("network", "flags", "known"),
     [
-        # The authors' figures, less a classifier of 1000 for 2688 channels.
+        # The authors' numbers, without a classifier from 2688 channels to 1000 classes.
         ("p92", {"version_input": 0}, 37.8 - 2.7),
         ("p131", {"version_input": 0}, 79.5 - 2.7),
-        # Keras' own, without their classifiers.
+        # The numbers of Keras, without the classifiers.
         ("x1", {"version_input": 2}, 20.9),
         ("n1", {}, 84.9),
     ],
 )
-def test_sizes_are_about_the_published_ones(network, flags, known):
-    """Of the body: the network without the head's two last layers."""
+def test_sizes_are_close_to_the_published_ones(network, flags, known):
+    """Of the body: the network without the last two layers of the head."""
     symbol = build_embedding(network, 16, **flags).get_internals()["bn1_output"]
     assert millions_of_parameters(symbol) == pytest.approx(known, rel=0.02)
 
@@ -108,7 +108,7 @@ def test_defaults_are_those_of_a_face_network(build):
         ("x1", {"version_output": "Q"}, "expected one of A, B"),
     ],
 )
-def test_what_there_is_not_is_refused(network, flags, message):
+def test_invalid_flags_raise_an_error_with_the_valid_values(network, flags, message):
     with pytest.raises(InputError, match=message):
         build_embedding(network, 128, **flags)
 
@@ -122,7 +122,7 @@ def test_bn_mom_reaches_all_layers(network):
     assert set(momenta(build_embedding(network, 64, bn_mom=0.7)).values()) == {0.7}
 
 
-def test_of_nasnet_bn_mom_reaches_the_head():
+def test_bn_mom_only_reaches_the_head_of_nasnet():
     found = momenta(build_embedding("n1", 64, bn_mom=0.7))
     assert {name: value for name, value in found.items() if value != 0.1} == {
         "bn1": 0.7,
@@ -130,8 +130,8 @@ def test_of_nasnet_bn_mom_reaches_the_head():
     }
 
 
-def test_xception_s_flows():
-    symbol = group_channels(fxception.get_symbol(64))
+def test_shapes_of_the_xception_flows():
+    symbol, _ = merge_channels(fxception.get_symbol(64))
     assert shape_of(symbol, "Entry_flow_b1_conv2_relu") == (1, 64, 112, 112)
     assert shape_of(symbol, "Entry_flow_b2_pool") == (1, 64, 56, 56)
     assert shape_of(symbol, "Entry_flow_b4_pool") == (1, 364, 14, 14)

@@ -1,13 +1,12 @@
-"""The loop over batches, with a model and data that only count."""
+"""The loop over batches, with a trainer and data that only count."""
 
 import logging
 from types import SimpleNamespace
 
-import pytest
-
 from src.common.mxnet_backend import mx
-from src.training.fit import Progress, fit
-from src.training.metrics import AccMetric, CrossEntropyMetric
+from src.losses.metrics import AccMetric, CrossEntropyMetric
+from src.training.fit import fit
+from src.training.hooks import Hook, Progress
 from src.training.schedule import Schedule
 
 BATCHES = 3  # in an epoch
@@ -15,7 +14,7 @@ PROBABILITIES = mx.nd.array([[0.25, 0.75]])
 
 
 class Data:
-    """Gives the batches that are left of its epoch, as after a state was restored."""
+    """Returns the remaining batches of its epoch, as after restoring a state."""
 
     def __init__(self, left=BATCHES):
         self.left = left
@@ -30,40 +29,63 @@ class Data:
         return SimpleNamespace(label=[mx.nd.array([1])])
 
 
-class Model:
-    """Notes the learning rate of each step."""
+class Trainer:
+    """Records the number of each step."""
 
     def __init__(self):
-        self.rates = []
-        self.module = self
+        self.steps = []
 
-    def step(self, batch, rate, beta=None):
-        self.rates.append(rate)
+    def step(self, batch, number):
+        self.steps.append(number)
 
     def update_metric(self, metric, labels):
         metric.update(labels, [None, PROBABILITIES])
 
 
-def run(data, progress, end_epoch):
-    model = Model()
+class Events(Hook):
+    """Records its calls."""
+
+    def __init__(self):
+        self.events = []
+
+    def after_step(self, trainer, progress):
+        self.events.append(("step", progress.epoch, progress.nbatch, progress.step))
+
+    def after_epoch(self, trainer, progress):
+        self.events.append(("epoch", progress.epoch, progress.nbatch, progress.step))
+
+
+def run(data, progress, end_epoch, *hooks):
+    trainer = Trainer()
     metric = mx.metric.CompositeEvalMetric([AccMetric(), CrossEntropyMetric()])
-    stopped = fit(model, data, metric, Schedule(0.1, [4], BATCHES, end_epoch), [], progress)
+    stopped = fit(trainer, data, metric, Schedule(0.1, [4], BATCHES, end_epoch), hooks, progress)
     assert not stopped
-    return model.rates
+    return trainer.steps
 
 
-def test_it_goes_through_all_epochs(caplog):
+def test_all_epochs_are_trained(caplog):
     caplog.set_level(logging.INFO)
     progress = Progress()
-    assert run(Data(), progress, 2) == pytest.approx([0.1] * 4 + [0.01] * 2)
+    assert run(Data(), progress, 2) == [1, 2, 3, 4, 5, 6]
     assert (progress.epoch, progress.step) == (2, 6)
-    told = [line for line in caplog.messages if "Time" not in line]
+    logged = [line for line in caplog.messages if "Time" not in line]
     each = ["Epoch[{}] Train-acc=1.000000", "Epoch[{}] Train-lossvalue=0.287682"]
-    assert told == [line.format(epoch) for epoch in (0, 1) for line in each]
+    assert logged == [line.format(epoch) for epoch in (0, 1) for line in each]
 
 
-def test_an_epoch_that_had_ended_when_the_state_was_written_has_no_mean(caplog):
-    """Not NaN, which would look as if the run had gone astray."""
+def test_hooks_are_called_after_each_step_and_epoch():
+    events = Events()
+    run(Data(), Progress(), 2, events)
+    assert events.events == [
+        *[("step", 0, place, place + 1) for place in range(BATCHES)],
+        ("epoch", 0, 2, 3),
+        *[("step", 1, place, place + 4) for place in range(BATCHES)],
+        ("epoch", 1, 2, 6),
+    ]
+
+
+def test_an_epoch_that_ended_before_resuming_has_no_mean(caplog):
+    """Not NaN, which would look as if the run had diverged."""
     caplog.set_level(logging.INFO)
     assert len(run(Data(left=0), Progress(epoch=0, nbatch=BATCHES - 1, step=BATCHES), 2)) == BATCHES
     assert "nan" not in caplog.text

@@ -1,19 +1,21 @@
 """What is checked before the first batch."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from src.common import checkpoints
+from src.checkpoints.files import save_checkpoint
 from src.common.errors import InputError
-from src.common.face_records import read_layout
 from src.common.mxnet_backend import mx
-from src.common.records import RecordReader, RecordWriter
+from src.formats.face_records import read_layout
+from src.formats.records import RecordReader, RecordWriter
 from src.training.preparation import (
+    Verifier,
     check_labels,
     find_training_set,
     load_pretrained,
     load_targets,
-    verifier,
 )
 
 
@@ -23,7 +25,7 @@ def test_a_training_set(learnable_set):
     assert found.path_imgrec == str(learnable_set / "train.rec")
 
 
-def test_what_is_missing_is_named(tmp_path):
+def test_missing_folders_and_files_are_named(tmp_path):
     with pytest.raises(InputError, match="--data-dir is missing"):
         find_training_set("")
     with pytest.raises(FileNotFoundError, match="no such folder"):
@@ -33,7 +35,7 @@ def test_what_is_missing_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("labels", [[0, 1, 5], [0, 1, 1.5], [-1, 0, 1]])
-def test_labels_outside_of_the_classes(tmp_path, labels):
+def test_labels_outside_of_the_classes_raise_an_error(tmp_path, labels):
     with RecordWriter(tmp_path / "train.rec") as writer:
         for number, label in enumerate(labels, start=1):
             writer.write(number, [label, 1], b"picture")
@@ -41,19 +43,19 @@ def test_labels_outside_of_the_classes(tmp_path, labels):
         writer.write(0, [4, 7])
     with RecordReader(tmp_path / "train.rec") as reader:
         id2range = read_layout(reader).identity_ranges
-        with pytest.raises(InputError, match="property says 3 classes, labels 0 to 2"):
+        with pytest.raises(InputError, match="property has 3 classes, labels 0 to 2"):
             check_labels(reader, id2range, 3)
 
 
-def test_labels_of_fewer_people_than_classes_are_fine(learnable_set):
+def test_fewer_identities_than_classes_are_allowed(learnable_set):
     with RecordReader(learnable_set / "train.rec") as reader:
-        check_labels(reader, read_layout(reader).identity_ranges, 80)
+        assert check_labels(reader, read_layout(reader).identity_ranges, 80) is None
 
 
 def save_model(prefix, **arrays):
     arrays = {name: mx.nd.array(value) for name, value in arrays.items()}
     symbol = mx.sym.FullyConnected(mx.sym.var("data"), num_hidden=2, name="pre_fc1")
-    checkpoints.save(str(prefix), 3, symbol, arrays, {})
+    save_checkpoint(str(prefix), 3, symbol, arrays, {})
 
 
 def test_no_pretrained_model():
@@ -61,20 +63,20 @@ def test_no_pretrained_model():
 
 
 @pytest.mark.parametrize(("classes", "kept"), [(4, True), (5, False), (None, True)])
-def test_a_classifier_of_other_classes_is_dropped(tmp_path, classes, kept):
+def test_a_classifier_with_another_number_of_classes_is_dropped(tmp_path, classes, kept):
     save_model(tmp_path / "m", pre_fc1_weight=np.ones((2, 3)), fc7_weight=np.ones((4, 2)))
     arg_params, _ = load_pretrained(f"{tmp_path / 'm'},3", classes)
     assert ("fc7_weight" in arg_params) == kept
 
 
-def test_one_checkpoint_at_a_time(tmp_path):
+def test_several_or_missing_checkpoints_raise_errors(tmp_path):
     save_model(tmp_path / "m", w=[1])
     for text in (f"{tmp_path / 'm'},3|4", f"{tmp_path / 'm'},9"):
         with pytest.raises(InputError, match=r"m-0004\.params|m-0009\.params"):
             load_pretrained(text, 5)
 
 
-def test_missing_verification_sets_are_skipped_with_one_line(learnable_set, caplog, capsys):
+def test_missing_verification_sets_are_skipped_with_one_warning(learnable_set, caplog, capsys):
     targets = load_targets(str(learnable_set), "lfw, pairs,agedb_30", [112, 112])
     assert [name for name, _ in targets] == ["pairs"]
     assert "ver pairs" in capsys.readouterr().out
@@ -95,7 +97,7 @@ def test_accuracies_are_printed_as_in_2018(learnable_set, capsys):
 
     targets = load_targets(str(learnable_set), "pairs", [112, 112])
     capsys.readouterr()
-    (accuracy,) = verifier(targets, Colours(), 8)(2000)
+    (accuracy,) = Verifier(targets, 8)(SimpleNamespace(module=Colours()), 2000)
     assert accuracy == 1.0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "testing verification.."

@@ -16,7 +16,7 @@ from src.training.resume import (
 )
 
 
-def test_what_is_written_is_read(tmp_path):
+def test_a_state_is_read_as_it_was_written(tmp_path):
     path = state_path(tmp_path / "model")
     numbers = {"step": 7, "data": {"seq": [1, 2, 3]}, "highest": [0.5, 0.25]}
     write_state(path, {"arg:w": mx.nd.array([1.5, 2.5])}, numbers)
@@ -27,15 +27,15 @@ def test_what_is_written_is_read(tmp_path):
     assert [found.name for found in tmp_path.iterdir()] == ["model-resume.state"]
 
 
-@pytest.mark.parametrize("content", [b"", b"no state at all", b"\x00" * 100])
-def test_another_file_is_refused(tmp_path, content):
+@pytest.mark.parametrize("content", [b"", b"not a state", b"\x00" * 100])
+def test_a_file_that_is_not_a_state_is_rejected(tmp_path, content):
     path = tmp_path / "m-resume.state"
     path.write_bytes(content)
     with pytest.raises(InputError, match="is not the state of a run"):
         read_state(str(path))
 
 
-def test_a_cut_state_and_a_checkpoint_are_refused(tmp_path):
+def test_a_truncated_state_and_a_checkpoint_are_rejected(tmp_path):
     path = tmp_path / "m-resume.state"
     write_state(str(path), {"arg:w": mx.nd.ones(1000)}, {"step": 1})
     path.write_bytes(path.read_bytes()[:2000])
@@ -46,7 +46,7 @@ def test_a_cut_state_and_a_checkpoint_are_refused(tmp_path):
         read_state(str(path))
 
 
-def test_a_failed_write_keeps_the_state_before(tmp_path):
+def test_a_failed_write_keeps_the_previous_state(tmp_path):
     path = str(tmp_path / "m-resume.state")
     write_state(path, {}, {"step": 1})
     with pytest.raises(TypeError):
@@ -54,7 +54,7 @@ def test_a_failed_write_keeps_the_state_before(tmp_path):
     assert read_state(path)[1] == {"step": 1}
 
 
-def test_generators_follow_from_seed_and_step():
+def test_generators_depend_on_seed_and_step_only():
     def drawn(seed, step):
         seed_generators(seed, step)
         return random.random(), np.random.rand(), float(mx.nd.random.uniform().asscalar())
@@ -63,7 +63,7 @@ def test_generators_follow_from_seed_and_step():
     assert len({*drawn(1, 0), *drawn(1, 5), *drawn(2, 0)}) == 9
 
 
-def test_other_settings_are_named():
+def test_changed_settings_are_named():
     check_same_run("m.state", {"network": "y1"}, {"network": "y1"})
     with pytest.raises(InputError, match="network was y1, is r50"):
         check_same_run("m.state", {"network": "y1", "batch_size": 8}, {"network": "r50"})

@@ -1,0 +1,1 @@
+"""Checkpoints: find, load, save and bind them, and compute embeddings with them."""

@@ -1,0 +1,251 @@
+"""The records of a face data set: images, the image range of each identity, and record 0.
+
+Images are records 1..N, grouped by identity. Each identity has a record whose label is
+`[first, last + 1]`, the range of its images; record 0 has `[N + 1, N + 1 + C]`, the range of the
+identity records.
+"""
+
+import array
+import os
+from collections.abc import Sequence
+from types import TracebackType
+from typing import NamedTuple
+
+import numpy as np
+
+from src.common.errors import InputError
+from src.formats.records import RecordReader, RecordWriter, rebuild_remedy
+
+FACES, PLAIN, HEADERLESS, DAMAGED = "face data set", "plain im2rec", "headerless", "damaged"
+
+
+class FaceLayout(NamedTuple):
+    """Where the images of each identity are.
+
+    `header` is the label of record 0, `image_ids` the range of image records, and `identity_ranges`
+    maps the number of an identity record to (first, last + 1) of its images.
+    """
+
+    header: tuple[int, int]
+    image_ids: range
+    identity_ranges: dict[int, tuple[int, int]]
+
+
+class LayoutError(InputError):
+    """The records are not a face data set; `kind` is PLAIN, HEADERLESS or DAMAGED."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+def read_layout(reader: RecordReader) -> FaceLayout:
+    """The layout of an open file.
+
+    Raises
+    ------
+    LayoutError
+        It is another kind of file, or damaged; the message suggests a fix.
+    """
+    header = _read_header(reader)
+    first, end = int(header[0]), int(header[1])
+    if not 1 < first < end:
+        raise _damaged(
+            reader, f"record 0 gives {first} to {end - 1} as the identity records, an invalid range"
+        )
+    identity_ranges = {}
+    expected = 1
+    for identity in range(first, end):
+        start, stop = _identity_range(reader, identity)
+        if not (start == expected and start < stop <= first):
+            raise _damaged(
+                reader,
+                f"identity record {identity} gives images {start} to {stop - 1}, expected a range "
+                f"that starts at {expected} and ends before {first}",
+            )
+        identity_ranges[identity] = (start, stop)
+        expected = stop
+    if expected != first:
+        raise _damaged(reader, f"images {expected} to {first - 1} belong to no identity")
+    missing = first - 1 - np.searchsorted(reader.keys, first) + np.searchsorted(reader.keys, 1)
+    if missing:
+        raise _damaged(
+            reader, f"{missing} of the {first - 1} images are not in the index {reader.path_idx}"
+        )
+    return FaceLayout((first, end), range(1, first), identity_ranges)
+
+
+def _damaged(reader: RecordReader, problem: str) -> LayoutError:
+    """The error for damaged records, with the remedy."""
+    return LayoutError(DAMAGED, f"{reader.path}: {problem}; {rebuild_remedy(reader.path)}")
+
+
+def _read_header(reader: RecordReader) -> np.ndarray:
+    """The label of record 0, two finite numbers."""
+    if not len(reader):
+        raise _damaged(reader, f"the index {reader.path_idx} is empty")
+    try:
+        record = reader.read(0)
+    except KeyError:
+        raise LayoutError(
+            HEADERLESS,
+            f"{reader.path} is headerless: it has no record 0, probably because packing was "
+            f"interrupted; {rebuild_remedy(reader.path)}",
+        ) from None
+    if record.content:
+        raise LayoutError(
+            PLAIN,
+            f"{reader.path} is a plain im2rec file: record 0 is an image, and no record gives the "
+            f"images of each identity; if its labels are identities, {rebuild_remedy(reader.path)}",
+        )
+    if record.flag != 2:
+        raise _damaged(reader, f"record 0 has {record.flag} numbers, expected 2")
+    if not np.isfinite(record.label).all():
+        raise _damaged(reader, f"record 0 has {record.label.tolist()}, expected record numbers")
+    return record.label
+
+
+def _identity_range(reader: RecordReader, identity: int) -> tuple[int, int]:
+    """(first, last + 1) of an identity's images, as its record gives them."""
+    try:
+        record = reader.read(identity)
+    except KeyError:
+        raise _damaged(reader, f"identity record {identity} is missing") from None
+    if record.content or record.flag != 2 or not np.isfinite(record.label).all():
+        raise _damaged(reader, f"identity record {identity} does not contain a range of images")
+    return int(record.label[0]), int(record.label[1])
+
+
+def open_face_records(
+    data_dir: str | os.PathLike[str], name: str = "train"
+) -> tuple[RecordReader, FaceLayout]:
+    """(reader, layout) of `<data_dir>/<name>.rec`; the caller closes the reader.
+
+    Raises
+    ------
+    FileNotFoundError, InputError
+        There is no such set, or it is not a face data set; the message suggests a fix.
+    """
+    if not os.path.isdir(data_dir):
+        raise FileNotFoundError(f"{data_dir}: no such folder (expected {name}.rec, .idx, property)")
+    reader = RecordReader(os.path.join(data_dir, f"{name}.rec"))
+    try:
+        return reader, read_layout(reader)
+    except InputError:
+        reader.close()
+        raise
+
+
+class FaceRecordWriter:
+    """Writes a face data set: the images, then the identity records and record 0.
+
+    Use as a context manager. The files only appear when they are complete.
+
+    Parameters
+    ----------
+    path_rec
+        The .rec; the .idx next to it has the same name.
+    header_last
+        Write record 0 after the identity records, not before them. 2018: face2rec2 wrote it before,
+        dataset_merge after.
+
+    Attributes
+    ----------
+    images, identities
+        Number written so far.
+    labels
+        Of the identities, in the order in which they were added.
+    new_labels
+        Old label → new label if `labels` are not 0 … C − 1, else empty. The labels are then
+        renumbered in ascending order at the end, because a class without images cannot be learnt.
+    """
+
+    def __init__(self, path_rec: str | os.PathLike[str], header_last: bool = False) -> None:
+        self._writer = RecordWriter(path_rec)
+        self._header_last = header_last
+        self._starts: list[int] = []
+        self._finished_labels: set[float] = set()
+        self._offsets = array.array("Q")
+        self._flag = 0
+        self.labels: list[float] = []
+        self.new_labels: dict[float, int] = {}
+        self.images = 0
+
+    @property
+    def identities(self) -> int:
+        """Number of identities written so far."""
+        return len(self._starts)
+
+    def __enter__(self) -> "FaceRecordWriter":
+        self._writer.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool | None:
+        if kind is None:
+            try:
+                self._write_tail()
+            except BaseException as tail_error:
+                self._writer.__exit__(type(tail_error), tail_error, tail_error.__traceback__)
+                raise
+        return self._writer.__exit__(kind, error, trace)
+
+    def add_image(self, label: float | Sequence[float], content: bytes) -> None:
+        """Appends an image.
+
+        Parameters
+        ----------
+        label
+            The identity's label, or [label, aligned].
+        content
+            The encoded image.
+
+        Raises
+        ------
+        InputError
+            Images of the identity were added before those of another one.
+        """
+        identity = float(np.ravel(label)[0])
+        if not self.labels or identity != self.labels[-1]:
+            if identity in self._finished_labels:
+                raise InputError(
+                    f"image {self.images + 1} has label {identity:g} again, after other labels; "
+                    "the images of an identity must be consecutive"
+                )
+            self._finished_labels.add(identity)
+            self.labels.append(identity)
+            self._starts.append(self.images + 1)
+        self.images += 1
+        self._flag = 0 if np.ndim(label) == 0 else np.size(label)
+        self._offsets.append(self._writer.write(self.images, label, content))
+
+    def _write_tail(self) -> None:
+        """Writes the identity records and record 0."""
+        if not self.images:
+            raise InputError(f"{self._writer.path}: there is no image to write")
+        self._close_gaps()
+        first = self.images + 1
+        header = [first, first + self.identities]
+        if not self._header_last:
+            self._writer.write(0, header)
+        for number, start in enumerate(self._starts):
+            stop = self._starts[number + 1] if number + 1 < self.identities else first
+            self._writer.write(first + number, [start, stop])
+        if self._header_last:
+            self._writer.write(0, header)
+
+    def _close_gaps(self) -> None:
+        """Renumbers the labels of the written images if they are not 0 … C − 1."""
+        ascending = sorted(self.labels)
+        if ascending == list(range(self.identities)):
+            return
+        self.new_labels = {label: number for number, label in enumerate(ascending)}
+        ends = [*self._starts[1:], self.images + 1]
+        for label, start, end in zip(self.labels, self._starts, ends, strict=True):
+            if self.new_labels[label] != label:
+                for offset in self._offsets[start - 1 : end - 1]:
+                    self._writer.change_label(offset, self.new_labels[label], self._flag)

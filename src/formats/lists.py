@@ -1,0 +1,88 @@
+"""List files (`train.lst`): one photo a line, either an aligned face or a photo with landmarks."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from src.common.errors import InputError
+
+
+class ListLine(NamedTuple):
+    """The fields of a list line.
+
+    `bbox` is int32 (4,) or None, `landmark` float64 (5, 2) or None, and `aligned` is 1 for a face
+    that is already aligned.
+    """
+
+    image_path: str
+    label: int
+    bbox: np.ndarray | None
+    landmark: np.ndarray | None
+    aligned: int
+
+
+def parse_lst_line(line: str) -> ListLine:
+    """The fields of a list line.
+
+    The fields are separated by tabs: aligned flag, path, label; then optionally the box; then
+    optionally five landmark x and five landmark y.
+
+    Raises
+    ------
+    InputError
+        The line has another form. The message quotes it; callers add the file and line number.
+    """
+    fields = line.strip().split("\t")
+    if len(fields) not in (3, 7, 17):
+        raise InputError(
+            f"list line {line.strip()!r}: expected 3, 7 or 17 fields between tabs "
+            f"(aligned path label [x1 y1 x2 y2 [10 landmark numbers]]), got {len(fields)}"
+        )
+    try:
+        aligned, label = int(fields[0]), int(fields[2])
+        numbers = np.array([float(field) for field in fields[3:]])
+    except ValueError as error:
+        raise InputError(f"list line {line.strip()!r}: {error}") from None
+    if not np.isfinite(numbers).all():
+        raise InputError(f"list line {line.strip()!r}: a coordinate is not a finite number")
+    bbox = numbers[:4].astype(np.int32) if len(fields) > 3 else None
+    landmark = numbers[4:].reshape(2, 5).T.copy() if len(fields) > 7 else None
+    return ListLine(fields[1], label, bbox, landmark, aligned)
+
+
+def format_aligned_line(path: str, label: int) -> str:
+    """List line of an aligned face, without a newline: `1<TAB>path<TAB>label`."""
+    return f"1\t{_checked_path(path)}\t{int(label):d}"
+
+
+def format_unaligned_line(
+    path: str,
+    label: int,
+    bbox: Sequence[float],
+    landmark: np.ndarray,
+    spell: Callable[[float], str] = "{:f}".format,
+) -> str:
+    """List line of a photo that still has to be aligned, without a newline.
+
+    Parameters
+    ----------
+    bbox
+        Four numbers, written as integers.
+    landmark
+        (5, 2)
+    spell
+        Formats a coordinate.
+    """
+    corners = "\t".join(f"{int(value):d}" for value in bbox)
+    coordinates = "\t".join(spell(value) for value in np.asarray(landmark).T.ravel())
+    return f"0\t{_checked_path(path)}\t{int(label):d}\t{corners}\t{coordinates}"
+
+
+def _checked_path(path: str) -> str:
+    """The path; InputError if it contains a character that would break a list line."""
+    if any(character in path for character in "\t\n\r"):
+        raise InputError(
+            f"{path!r}: a name with a tab or newline cannot be written to a list; rename it"
+        )
+    return path

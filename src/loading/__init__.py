@@ -1,0 +1,1 @@
+"""Training data: decoded batches, the order of an epoch, bags and triplets."""

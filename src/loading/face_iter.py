@@ -1,0 +1,231 @@
+"""Training images of a face data set as an MXNet data iterator: `FaceImageIter`."""
+
+import logging
+import random
+import weakref
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from src.common.errors import InputError
+from src.common.mxnet_backend import mx
+from src.formats.face_records import read_layout
+from src.formats.records import RecordReader
+from src.loading.image_batches import Augmentation, Augmenter, ImageBatches
+
+log = logging.getLogger()  # 2018: the line "INFO:root:loading recordio …"
+
+
+class RecordImageIter(mx.io.DataIter, ABC):
+    """The common part of both `FaceImageIter`: the open records, the shapes, the decoding threads.
+
+    Parameters
+    ----------
+    batch_size
+        Over all devices.
+    data_shape
+        (3, H, W)
+    path_imgrec
+        The .rec; the .idx is next to it.
+    shuffle
+        A new order in every epoch.
+    aug_list
+        Each maps an NDArray (H, W, 3) to another, like those of `mx.image.CreateAugmenter`.
+    mean
+        Three numbers, RGB, which are subtracted; the result is divided by 128.
+    rand_mirror
+        Mirrors each image with probability 1/2.
+    cutoff
+        Side in pixels of a square that becomes grey, at a random place; 0: none.
+    data_name, label_name
+    threads
+        Number of decoding threads.
+    seed
+        By default drawn from Python's `random`, so `random.seed` makes it repeatable too.
+
+    Raises
+    ------
+    InputError, FileNotFoundError
+        The records are missing, have no header or are damaged; the message says how to repair them.
+    """
+
+    seq: list[int]
+
+    def __init__(
+        self,
+        batch_size: int,
+        data_shape: Sequence[int],
+        path_imgrec: str | None = None,
+        shuffle: bool = False,
+        aug_list: list[Augmenter] | None = None,
+        mean: Sequence[float] | None = None,
+        rand_mirror: bool = False,
+        cutoff: int = 0,
+        data_name: str = "data",
+        label_name: str = "softmax_label",
+        threads: int = 2,
+        seed: int | None = None,
+    ) -> None:
+        if not path_imgrec:
+            raise InputError("FaceImageIter needs path_imgrec, the path of a train.rec")
+        super().__init__(batch_size)
+        log.info("loading recordio %s...", path_imgrec)
+        self.reader = RecordReader(path_imgrec)
+        weakref.finalize(self, self.reader.close)
+        layout = read_layout(self.reader)
+        self.header0 = tuple(int(number) for number in layout.header)
+        self.imgidx = list(layout.image_ids)
+        self.id2range = layout.identity_ranges
+        print("header0 label", np.array(self.header0, np.float32))
+        print("id2range", len(self.id2range))
+        print(len(self.imgidx))
+        print("rand_mirror", int(rand_mirror))
+        self.seed = random.getrandbits(31) if seed is None else seed
+        self.shuffle = shuffle
+        self.provide_data = [mx.io.DataDesc(data_name, (batch_size, *data_shape))]
+        self.provide_label = [mx.io.DataDesc(label_name, (batch_size,))]
+        self._augmentation = Augmentation(rand_mirror, aug_list, mean, cutoff)
+        self._threads = threads
+        self.batches = self._new_batches()
+        self.epoch = -1
+
+    def _new_batches(self) -> ImageBatches:
+        """An `ImageBatches` of these records and shapes."""
+        shape = self.provide_data[0].shape[1:]
+        return ImageBatches(self.reader, self.batch_size, shape, self._augmentation, self._threads)
+
+    @abstractmethod
+    def begin_epoch(self, epoch: int, first: int = 0) -> None:
+        """Starts the given epoch at its batch `first`."""
+
+    @abstractmethod
+    def epoch_length(self) -> tuple[int | None, int]:
+        """(batches in each epoch, or None if epochs differ; images that an epoch is made from)."""
+
+    def wait_seconds(self) -> float:
+        """Time spent waiting for decoded images so far."""
+        return self.batches.wait_seconds
+
+    def num_samples(self) -> int:
+        """Number of images in this epoch's order."""
+        return len(self.seq)
+
+    def reset(self) -> None:
+        """Starts the next epoch; no effect if the current one has not returned a batch yet."""
+        if self.epoch < 0 or self.batches.position > 0:
+            print("call reset()")
+            self.begin_epoch(self.epoch + 1)
+
+    def next(self) -> mx.io.DataBatch:
+        """The next batch; StopIteration at the end of the epoch."""
+        if self.epoch < 0:
+            self.reset()
+        images, labels = self.batches.next_batch()
+        return mx.io.DataBatch(
+            [mx.nd.array(images)],
+            [mx.nd.array(labels)],
+            pad=0,
+            provide_data=self.provide_data,
+            provide_label=self.provide_label,
+        )
+
+
+class FaceImageIter(RecordImageIter):
+    """Batches of images (N, 3, H, W), RGB 0..255 float32, and labels (N,), from `train.rec`.
+
+    Threads decode ahead of time. Order and augmentation of an epoch only depend on the seed and the
+    number of the epoch. Images at the end of an epoch that do not fill a batch are left out of that
+    epoch; a set smaller than a batch is repeated to fill one.
+
+    The parameters are those of `RecordImageIter`.
+
+    Attributes
+    ----------
+    seq
+        This epoch's order of record numbers. Assign to it to train on a part of the set.
+    imgidx
+        All image records.
+    id2range
+        Identity record → (first, last + 1) of its images.
+    header0
+        (N + 1, N + 1 + C) for N images of C identities.
+    """
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.seq = self.imgidx
+        if len(self.imgidx) < self.batch_size:
+            log.warning(
+                "%s contains %d images, fewer than a batch of %d: a batch repeats images",
+                self.reader.path,
+                len(self.imgidx),
+                self.batch_size,
+            )
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Number of batches in an epoch, at least 1."""
+        return max(len(self.seq) // self.batch_size, 1)
+
+    def epoch_length(self) -> tuple[int, int]:
+        """(batches, images) of an epoch."""
+        return self.batches_per_epoch, len(self.seq)
+
+    def begin_epoch(self, epoch: int, first: int = 0) -> None:
+        """Starts the given epoch at its batch `first`."""
+        if not self.seq:
+            raise InputError("FaceImageIter.seq is empty: there is no image to train on")
+        if self.shuffle:
+            ids = np.sort(np.asarray(self.seq, np.int64))
+            self.seq = np.random.default_rng((self.seed, epoch)).permutation(ids).tolist()
+        self.epoch = epoch
+        self.batches.start(np.asarray(self.seq, np.int64), (self.seed, epoch), first)
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` needs to continue after the last batch, as plain numbers."""
+        return {"seed": self.seed, "epoch": self.epoch, "batch": self.batches.position}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continues where the iterator that returned `state` was."""
+        self.seed = state["seed"]
+        self.begin_epoch(state["epoch"], state["batch"])
+
+
+class FaceImageIterList(mx.io.DataIter):
+    """Batches from several iterators, each from one drawn at random.
+
+    An iterator at its end is reset, so there is no end of an epoch.
+
+    Parameters
+    ----------
+    iter_list
+        Iterators of the same batch size and shape.
+    """
+
+    def __init__(self, iter_list: list[mx.io.DataIter]) -> None:
+        if not iter_list:
+            raise InputError("FaceImageIterList needs at least one iterator")
+        shapes = {tuple(iterator.provide_data[0].shape) for iterator in iter_list}
+        if len(shapes) > 1:
+            raise InputError(f"FaceImageIterList: iterators of different shapes {sorted(shapes)}")
+        super().__init__(iter_list[0].provide_data[0].shape[0])
+        self.provide_data = iter_list[0].provide_data
+        self.provide_label = iter_list[0].provide_label
+        self.iter_list = iter_list
+        self.cur_iter: mx.io.DataIter | None = None
+
+    def reset(self) -> None:
+        """Resets the iterator used last, or all of them before the first batch."""
+        for iterator in self.iter_list if self.cur_iter is None else [self.cur_iter]:
+            iterator.reset()
+
+    def next(self) -> mx.io.DataBatch:
+        """A batch from a randomly drawn iterator."""
+        self.cur_iter = random.choice(self.iter_list)
+        try:
+            return self.cur_iter.next()
+        except StopIteration:
+            self.cur_iter.reset()
+            return self.cur_iter.next()

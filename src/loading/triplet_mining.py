@@ -1,0 +1,123 @@
+"""Semi-hard triplets in a bag of embeddings, as in FaceNet.
+
+A triplet (anchor, positive, negative) is used if the negative is farther from the anchor than the
+positive, but by less than the margin alpha (Schroff et al. 2015, arXiv:1503.03832, section 3.2).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+Triplet = tuple[int, int, int]
+
+# Number of pairs that are compared with all embeddings at once: 512 × 3600 distances fit the cache
+# of a server and keep the memory for a bag at about 10 MB.
+PAIRS_AT_A_TIME = 512
+
+
+def squared_distances(embeddings: np.ndarray) -> np.ndarray:
+    """Squared distances (N, N), float32, of all pairs of embeddings (N, D), as a matrix product."""
+    embeddings = np.asarray(embeddings, np.float64)
+    norms = np.einsum("nd,nd->n", embeddings, embeddings)
+    distances = np.empty((len(embeddings), len(embeddings)), np.float32)
+    for begin in range(0, len(embeddings), PAIRS_AT_A_TIME):
+        rows = slice(begin, begin + PAIRS_AT_A_TIME)
+        products = embeddings[rows] @ embeddings.T
+        distances[rows] = np.maximum(norms[rows, None] + norms - 2 * products, 0)
+    return distances
+
+
+def positive_pairs(
+    nrof_images_per_class: Sequence[int] | np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """All pairs (anchor, positive) within each identity, as int arrays (P,), (P,).
+
+    Parameters
+    ----------
+    nrof_images_per_class
+        Number of embeddings of each identity, in order.
+    """
+    anchors, positives = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    start = 0
+    for count in nrof_images_per_class:
+        first, second = np.triu_indices(int(count), 1)
+        anchors.append(first + start)
+        positives.append(second + start)
+        start += int(count)
+    return np.concatenate(anchors), np.concatenate(positives)
+
+
+def semi_hard_triplets(
+    embeddings: np.ndarray,
+    distances: np.ndarray,
+    nrof_images_per_class: Sequence[int] | np.ndarray,
+    alpha: float,
+    max_ap: float = 0.0,
+) -> list[Triplet]:
+    """List of (anchor, positive, negative) rows, shuffled.
+
+    For each pair, one of its semi-hard negatives is drawn with NumPy's global generator, which also
+    shuffles the list, so `np.random.seed` gives the triplets of 2018.
+
+    Parameters
+    ----------
+    embeddings
+        (N, D), of length 1, grouped by identity.
+    distances
+        float32 (N, N), squared; see `squared_distances`.
+    nrof_images_per_class
+        See `positive_pairs`.
+    alpha
+        Margin.
+    max_ap
+        Pairs with a larger squared distance are skipped; 0 uses all.
+    """
+    anchors, positives = positive_pairs(nrof_images_per_class)
+    differences = np.asarray(embeddings)[anchors] - np.asarray(embeddings)[positives]
+    own = np.sum(np.square(differences), axis=1)
+    if max_ap > 0.0:
+        near = own <= max_ap
+        anchors, positives, own = anchors[near], positives[near], own[near]
+    # 2018: the comparison was in single precision.
+    own = own.astype(np.float32)
+    identity = np.repeat(np.arange(len(nrof_images_per_class)), nrof_images_per_class)
+    triplets: list[Triplet] = []
+    for begin in range(0, len(anchors), PAIRS_AT_A_TIME):
+        part = slice(begin, begin + PAIRS_AT_A_TIME)
+        found = _with_negatives(
+            anchors[part], positives[part], own[part, None], distances, identity, alpha
+        )
+        triplets += [(a, p, n) for a, p, n in found.tolist()]
+    np.random.shuffle(triplets)
+    return triplets
+
+
+def _with_negatives(
+    anchors: np.ndarray,
+    positives: np.ndarray,
+    own: np.ndarray,
+    distances: np.ndarray,
+    identity: np.ndarray,
+    alpha: float,
+) -> np.ndarray:
+    """Triplets (T, 3) of those of the given pairs that have a semi-hard negative.
+
+    `anchors` and `positives` are (P,), `own` (P, 1) their squared distances, `distances` (N, N),
+    `identity` (N,).
+    """
+    others = distances[anchors]
+    fits = (others - own < np.float32(alpha)) & (own < others)
+    fits &= identity[anchors][:, None] != identity[None, :]
+    counts = fits.sum(axis=1)
+    has_negative = counts > 0
+    anchors, positives, counts = (
+        anchors[has_negative],
+        positives[has_negative],
+        counts[has_negative],
+    )
+    if not len(counts):
+        return np.empty((0, 3), np.int64)
+    drawn = np.random.randint(0, counts)
+    columns = np.nonzero(fits)[1]  # row by row, `counts` of each
+    negatives = columns[np.cumsum(counts) - counts + drawn]
+    return np.stack([anchors, positives, negatives], axis=1)

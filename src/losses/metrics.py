@@ -1,0 +1,81 @@
+"""The metrics of a training log: accuracy on the training batches, and the loss."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from src.common.mxnet_backend import mx
+
+# Smaller probabilities count as this one, because the logarithm of 0 is infinite.
+SMALLEST_PROBABILITY = 1e-30
+
+
+class _RunningMean(mx.metric.EvalMetric):
+    """A mean since the last speed line (local), and one over the epoch (global)."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, has_global_stats=True)
+
+    def add(self, total: float, count: int) -> None:
+        """Adds `count` values with the sum `total`."""
+        self.sum_metric += total
+        self.num_inst += count
+        self.global_sum_metric += total
+        self.global_num_inst += count
+
+
+def _flat_labels(label: mx.nd.NDArray) -> np.ndarray:
+    """Class numbers, int64 (N,), of labels (N,) or (N, k), where they are the first column."""
+    label = label.asnumpy()
+    return (label[:, 0] if label.ndim == 2 else label).astype(np.int64)
+
+
+class AccMetric(_RunningMean):
+    """`acc`: share of images whose own class is the most probable one.
+
+    With a margin loss the probabilities include the margin, so it can stay low for a long time.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("acc")
+
+    def update(self, labels: Sequence[mx.nd.NDArray], preds: Sequence[mx.nd.NDArray]) -> None:
+        """Adds a batch.
+
+        Parameters
+        ----------
+        labels
+            One array, (N,) or (N, k).
+        preds
+            The head's outputs; the second is the probabilities (N, C).
+        """
+        best = preds[1].argmax(axis=1).asnumpy().astype(np.int64)
+        self.add(float((best == _flat_labels(labels[0])).sum()), len(best))
+
+
+class CrossEntropyMetric(_RunningMean):
+    """`lossvalue` of a softmax head: mean of -ln(probability of the own class)."""
+
+    def __init__(self) -> None:
+        super().__init__("lossvalue")
+
+    def update(self, labels: Sequence[mx.nd.NDArray], preds: Sequence[mx.nd.NDArray]) -> None:
+        """Adds a batch; parameters as for `AccMetric.update`."""
+        label = labels[0][:, 0] if labels[0].ndim == 2 else labels[0]
+        own = preds[1].pick(label.as_in_context(preds[1].context), axis=1).asnumpy()
+        # `maximum` passes NaN on; the hook that stops a diverged run relies on it.
+        losses = -np.log(np.maximum(own.astype(np.float64), SMALLEST_PROBABILITY))
+        self.add(float(losses.sum()), len(own))
+
+
+class LossValueMetric(_RunningMean):
+    """`lossvalue` of a head whose last output is its loss, such as the triplet head."""
+
+    def __init__(self) -> None:
+        super().__init__("lossvalue")
+
+    def update(
+        self, labels: Sequence[mx.nd.NDArray] | None, preds: Sequence[mx.nd.NDArray]
+    ) -> None:
+        """Adds a batch; `labels` are ignored."""
+        self.add(float(preds[-1].asnumpy().ravel()[0]), 1)

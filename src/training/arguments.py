@@ -1,0 +1,142 @@
+"""Flags that the training commands share, in the groups that `--help` shows."""
+
+import argparse
+
+from src.common.arguments import add_seed_argument, natural_int, positive_int
+
+
+def lr_steps_text(text: str) -> str:
+    """Returns `text` if it is empty or a list of ascending batch numbers; for `type=`."""
+    steps = [part.strip() for part in text.split(",")] if text.strip() else []
+    numbers = [int(part) for part in steps if part.isdigit()]
+    if len(numbers) != len(steps) or numbers != sorted(set(numbers)):
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: expected ascending batch numbers like 100000,140000,160000"
+        )
+    return text
+
+
+def add_data_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Adds the flags of the images and their augmentation; returns the group."""
+    group = parser.add_argument_group("data")
+    group.add_argument("--data-dir", default="", help="folder of train.rec, train.idx, property")
+    group.add_argument("--rand-mirror", type=int, default=1, help="1: mirror half of the images")
+    group.add_argument(
+        "--cutoff", type=int, default=0, help="side in pixels of a random grey square; 0: none"
+    )
+    group.add_argument("--threads", type=positive_int, default=2, help="number of decoding threads")
+    group.add_argument(
+        "--target",
+        default="lfw,cfp_fp,agedb_30",
+        help="verification sets in --data-dir, without .bin; missing ones are skipped",
+    )
+    return group
+
+
+def add_network_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Adds the flags of the network and its versions; returns the group."""
+    group = parser.add_argument_group("network")
+    group.add_argument("--network", default="r50", help="letter and depth: r50, y1, …")
+    add_version_arguments(group)
+    return group
+
+
+def add_version_arguments(
+    group: argparse._ActionsContainer, version_output: str | None = "E", emb_size: int | None = 512
+) -> None:
+    """Adds the flags of a network's versions and of the embedding size.
+
+    The parameters are their defaults; None stands for those of the network's published models.
+    """
+    add = group.add_argument
+    own = " (default: that of the network's published models)"
+    add("--version-se", type=int, default=0, help="squeeze-and-excitation: 0 or 1")
+    add("--version-input", type=int, default=1, help="first layers: 0 ImageNet stem, 1 for 112×112")
+    add(
+        "--version-output",
+        default=version_output,
+        help="head: E, GNAP, GDC, … (y needs GNAP or GDC)"
+        + (own if version_output is None else ""),
+    )
+    add("--version-unit", type=int, default=3, help="residual unit: 0 to 3")
+    add(
+        "--version-act",
+        default="prelu",
+        help="activation: prelu, relu, sigmoid, softrelu, softsign or tanh",
+    )
+    add(
+        "--use-deformable",
+        type=int,
+        default=0,
+        help="no effect: no network has deformable convolutions",
+    )
+    add(
+        "--emb-size",
+        type=int,
+        default=emb_size,
+        help="length of the embedding" + (own if emb_size is None else ""),
+    )
+
+
+def add_optimizer_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Adds the flags of batch size, learning rate and so on; returns the group."""
+    group = parser.add_argument_group("optimizer")
+    add = group.add_argument
+    add("--per-batch-size", type=int, default=128, help="images per batch and device")
+    add("--lr", type=float, default=0.1, help="initial learning rate")
+    add(
+        "--lr-steps",
+        type=lr_steps_text,
+        default="",
+        help="batches after which the learning rate falls to a tenth; empty: 2018's steps",
+    )
+    add("--wd", type=float, default=0.0005, help="weight decay")
+    add("--mom", type=float, default=0.9, help="momentum")
+    return group
+
+
+def add_run_arguments(parser: argparse.ArgumentParser, ckpt: int) -> argparse._ArgumentGroup:
+    """Adds the flags of checkpoints and of the run's length; returns the group."""
+    group = parser.add_argument_group("run")
+    add = group.add_argument
+    add("--prefix", default="../model/model", help="checkpoints are PREFIX-0001.params, …")
+    add(
+        "--pretrained",
+        default="",
+        help="start from a checkpoint: prefix,epoch, or prefix for the newest",
+        metavar="MODEL",
+    )
+    add(
+        "--ckpt",
+        type=int,
+        default=ckpt,
+        choices=(0, 1, 2),
+        help="checkpoints: 0 none, 1 when verification is good (and at the end), 2 always",
+    )
+    add("--end-epoch", type=positive_int, default=100000, help="number of epochs")
+    add("--max-steps", type=natural_int, default=0, help="number of batches; 0: no limit")
+    add(
+        "--verbose",
+        type=positive_int,
+        default=2000,
+        help="number of batches between verifications and checkpoints",
+    )
+    add(
+        "--resume",
+        action="store_true",
+        help="continue exactly from PREFIX-resume.state, if it exists",
+    )
+    add("--log-file", default="", metavar="FILE", help="also append all output to FILE")
+    add_seed_argument(group)
+    return group
+
+
+def add_device_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Adds the flags of the devices; returns the group."""
+    group = parser.add_argument_group("devices")
+    group.add_argument(
+        "--devices",
+        default="",
+        help="overrides CUDA_VISIBLE_DEVICES: gpu:0,gpu:1 or cpu:0,cpu:1",
+    )
+    return group

@@ -1,0 +1,227 @@
+"""The common part of `train_softmax` and `train_triplet`: flags, checks, and the run itself.
+
+Each command adds its losses, its flags and the iterator that samples its batches.
+"""
+
+import argparse
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+
+from src.checkpoints.parameters import adopt_parameters
+from src.common.arguments import make_parser
+from src.common.devices import training_contexts
+from src.common.errors import InputError
+from src.common.mxnet_backend import Parameters, mx
+from src.losses import registry
+from src.losses.base import ClassWeights, Loss
+from src.losses.classification import ClassificationLoss
+from src.symbols.table import build_embedding, initializer, parse_network
+from src.training import arguments, preparation
+from src.training.classifiers import DenseClassifier
+from src.training.hooks import Hook
+from src.training.optimizer import make_optimizer
+from src.training.preparation import TrainingSet
+from src.training.resume import seed_generators
+from src.training.run import ResumableData, Run, Settings
+from src.training.schedule import Schedule, describe, learning_rate_steps
+from src.training.trainer import Trainer
+
+log = logging.getLogger(__name__)
+
+DEFAULT_PER_BATCH_SIZE = 128
+
+# Flags that a resumed run must have in common with its state.
+IDENTITY = (
+    *("network", "version_se", "version_input", "version_output", "version_unit", "version_act"),
+    *("emb_size", "loss_type", "num_classes", "batch_size", "ctx_num"),
+)
+
+Groups = dict[str, argparse._ArgumentGroup]
+MakeData = Callable[[argparse.Namespace, TrainingSet, Trainer], ResumableData]
+
+
+def shared_parser(
+    description: str | None, losses: Mapping[int, type[Loss]], default_loss: int, ckpt: int
+) -> tuple[argparse.ArgumentParser, Groups]:
+    """A parser with the flags of both commands, and its groups by title."""
+    parser = make_parser(description)
+    groups = {
+        group.title or "": group
+        for group in (
+            arguments.add_data_arguments(parser),
+            arguments.add_network_arguments(parser),
+            parser.add_argument_group("loss"),
+            arguments.add_optimizer_arguments(parser),
+            arguments.add_run_arguments(parser, ckpt),
+            arguments.add_device_arguments(parser),
+        )
+    }
+    groups["loss"].add_argument(
+        "--loss-type",
+        type=int,
+        default=default_loss,
+        choices=sorted(losses),
+        help="; ".join(f"{number} {loss.title}" for number, loss in losses.items()),
+    )
+    registry.add_settings(groups["loss"], losses)
+    return parser, groups
+
+
+def check_flags(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Exits with the parser's error for everything that can be checked from the flags alone."""
+    try:
+        embedding_of(args)
+        loss_of(args)
+    except InputError as error:
+        parser.error(str(error))
+    if args.per_batch_size < 0:
+        parser.error(f"--per-batch-size {args.per_batch_size}: expected a positive number")
+    if not args.lr > 0:
+        parser.error(f"--lr {args.lr:g}: expected a positive number")
+
+
+def embedding_of(args: argparse.Namespace) -> mx.sym.Symbol:
+    """The symbol of the network that the flags describe, up to its embedding."""
+    return build_embedding(
+        args.network,
+        args.emb_size,
+        version_se=args.version_se,
+        version_input=args.version_input,
+        version_output=args.version_output,
+        version_unit=args.version_unit,
+        version_act=args.version_act,
+        bn_mom=getattr(args, "bn_mom", 0.9),  # train_triplet has no such flag
+    )
+
+
+def loss_of(args: argparse.Namespace) -> Loss:
+    """The loss that the flags describe."""
+    return registry.create(args.loss_type, vars(args))
+
+
+def classifier_of(args: argparse.Namespace) -> DenseClassifier:
+    """The classifier that the flags describe, for `args.num_classes` classes.
+
+    For a loss without classes, their number is 0.
+    """
+    loss = loss_of(args)
+    classes = args.num_classes if isinstance(loss, ClassificationLoss) else 0
+    weights = ClassWeights(classes, args.emb_size, *multipliers_of(args))
+    return DenseClassifier(loss.for_classes(classes), weights)
+
+
+def multipliers_of(args: argparse.Namespace) -> tuple[float, float]:
+    """Learning-rate and weight-decay multipliers of the class vectors."""
+    return getattr(args, "fc7_lr_mult", 1.0), getattr(args, "fc7_wd_mult", 1.0)
+
+
+def begin(args: argparse.Namespace) -> tuple[list[mx.Context], TrainingSet]:
+    """(contexts, training set); seeds the generators, completes `args` and prints what it found.
+
+    2018: the values that depend on devices and data set are added to `args`, where `get_symbol`
+    looks for them. A network or loss that cannot be built raises an error before any data is read.
+    """
+    embedding_of(args)
+    loss_of(args)
+    if args.use_deformable:
+        log.warning("--use-deformable has no effect: no network has deformable convolutions")
+    contexts = training_contexts(args.devices)
+    if contexts[0].device_type == "gpu":
+        print("gpu num:", len(contexts))
+    else:
+        print("use cpu" if len(contexts) == 1 else f"use cpu, {len(contexts)} times")
+    args.ctx_num = len(contexts)
+    args.num_layers = parse_network(args.network)[1]
+    print("num_layers", args.num_layers)
+    args.per_batch_size = args.per_batch_size or DEFAULT_PER_BATCH_SIZE
+    args.batch_size = args.per_batch_size * args.ctx_num
+    args.rescale_threshold = 0
+    args.image_channel = 3
+    training_set = preparation.find_training_set(args.data_dir)
+    args.num_classes = training_set.num_classes
+    args.image_h, args.image_w = training_set.image_size
+    print("image_size", training_set.image_size)
+    print("num_classes", args.num_classes)
+    args.seed = preparation.chosen_seed(args.seed)
+    seed_generators(args.seed)
+    print("Called with argument:", args)
+    return contexts, training_set
+
+
+def settings_of(args: argparse.Namespace) -> Settings:
+    """The settings of a run; creates the folder of `--prefix`."""
+    folder = os.path.dirname(args.prefix) or "."
+    os.makedirs(folder, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"--prefix {args.prefix}: cannot write to {folder}")
+    identity = {name: getattr(args, name) for name in IDENTITY}
+    return Settings(args.prefix, args.ckpt, args.verbose, args.resume, args.seed, identity)
+
+
+def schedule_of(args: argparse.Namespace, loss: Loss, batches_per_epoch: int | None) -> Schedule:
+    """The schedule of a run; prints its steps."""
+    steps = learning_rate_steps(args.lr_steps, loss, args.batch_size)
+    print("lr_steps", steps)
+    # 2018: --beta-freeze delays the steps of every loss; train_triplet has no such flag.
+    delay = getattr(loss, "beta_freeze", getattr(args, "beta_freeze", 0))
+    return Schedule(args.lr, steps, batches_per_epoch, args.end_epoch, args.max_steps, delay)
+
+
+def announce(schedule: Schedule, loss: Loss, args: argparse.Namespace, images: int) -> None:
+    """Logs the length of the run, its rates, and what to expect of the loss."""
+    expectation = loss.describe(args.num_classes, args.emb_size)
+    for line in [*describe(schedule, images, args.batch_size), *expectation]:
+        log.info(line)
+
+
+def train(args: argparse.Namespace, make_data: MakeData, hooks: Sequence[Hook] = ()) -> None:
+    """Trains with the flags' network, loss and optimizer on the batches of an iterator.
+
+    Parameters
+    ----------
+    make_data
+        Makes the iterator, given the flags, the training set and the trainer, not yet bound.
+    hooks
+        Called after the run's own hooks.
+    """
+    contexts, training_set = begin(args)
+    classifier = classifier_of(args)
+    loss = classifier.loss
+    classes = args.num_classes if classifier.weights.num_classes else None
+    arg_params, aux_params = preparation.load_pretrained(args.pretrained, classes)
+    trainer = Trainer(embedding_of(args), classifier, contexts)
+    arg_params = adopt_parameters(trainer.symbol, arg_params)
+    train_data = make_data(args, training_set, trainer)
+    targets = preparation.load_targets(args.data_dir, args.target, training_set.image_size)
+    run = Run(trainer, train_data, settings_of(args))
+    run.bind(initializer(args.network), arg_params, aux_params)
+    batches_per_epoch, images = train_data.epoch_length()
+    schedule = schedule_of(args, loss, batches_per_epoch)
+    announce(schedule, loss, args, images)
+    lr_mult, wd_mult = multipliers_of(args)
+    optimizer = make_optimizer(
+        schedule,
+        args.mom,
+        args.wd,
+        args.ctx_num,
+        getattr(args, "noise_sgd", 0.0),  # train_softmax has no such flag
+        {"fc7_weight": lr_mult},
+        {"fc7_weight": wd_mult},
+        run.finished_steps,
+    )
+    verifier = preparation.Verifier(targets, args.batch_size)
+    run.train(optimizer, schedule, loss, verifier, hooks)
+
+
+def symbol_of(
+    args: argparse.Namespace,
+    arg_params: Parameters | None,
+    aux_params: Parameters | None,
+    embedding: mx.sym.Symbol | None = None,
+) -> tuple[mx.sym.Symbol, Parameters | None, Parameters | None]:
+    """(symbol, arg_params, aux_params) for the commands' `get_symbol`."""
+    if embedding is None:
+        embedding = embedding_of(args)
+    symbol = classifier_of(args).saved_graph(embedding)
+    return symbol, adopt_parameters(symbol, arg_params), aux_params

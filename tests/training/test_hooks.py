@@ -1,0 +1,106 @@
+"""The lines of a training log."""
+
+import logging
+import re
+
+import pytest
+
+from src.common.mxnet_backend import mx
+from src.losses.arcface import ArcFace
+from src.losses.metrics import LossValueMetric
+from src.losses.sphereface import SphereFace
+from src.training.hooks import (
+    FiniteLoss,
+    Progress,
+    RateChange,
+    RateLine,
+    SpeedLine,
+    StepValueLine,
+)
+from src.training.schedule import Schedule
+from src.training.stopping import Diverged
+
+
+def run_through(hooks, epochs, batches, metric=None):
+    progress = Progress(eval_metric=metric)
+    for progress.epoch in range(epochs):
+        for progress.nbatch in range(batches):
+            progress.step += 1
+            if metric:
+                metric.metrics[0].add(1.0, 1)
+            for hook in hooks:
+                hook.after_step(None, progress)
+
+
+def speed_lines(caplog, epochs, batches, last_step=1000):
+    caplog.set_level(logging.INFO)
+    metric = mx.metric.CompositeEvalMetric([LossValueMetric()])
+    run_through([SpeedLine(32, last_step, lambda: 0.0)], epochs, batches, metric)
+    return [message for message in caplog.messages if "Speed" in message]
+
+
+def test_speed_lines_begin_as_in_2018(caplog):
+    lines = speed_lines(caplog, 2, 45)
+    form = (
+        r"Epoch\[%d\] Batch \[%d\]\tSpeed: \d+\.\d\d samples/sec"
+        r"\tlossvalue=1\.000000\tdata-wait=0\.0%%"
+    )
+    for line, place in zip(lines, [(0, 20), (0, 40), (1, 20), (1, 40)], strict=True):
+        assert re.fullmatch(form % place, line)
+    assert caplog.records[0].name == "root"
+    assert any("979 batches remaining" in message for message in caplog.messages)
+
+
+def test_epochs_shorter_than_the_interval_are_counted_together(caplog):
+    lines = speed_lines(caplog, 10, 6)
+    places = [re.match(r"Epoch\[(\d)\] Batch \[(\d)\]", line).groups() for line in lines]
+    assert places == [("3", "2"), ("6", "4")]
+
+
+def test_no_eta_for_a_run_without_an_end(caplog):
+    speed_lines(caplog, 1, 21, last_step=float("inf"))
+    assert not any("remaining" in message for message in caplog.messages)
+
+
+def test_lines_of_the_learning_rate(capsys):
+    schedule = Schedule(0.1, [1500], 700, 3)
+    run_through([RateChange(schedule), RateLine(schedule)], 3, 700)
+    assert capsys.readouterr().out.splitlines() == [
+        "lr-batch-epoch: 0.1 299 1",
+        "lr change to 0.01",
+        "lr-batch-epoch: 0.01 599 2",
+    ]
+
+
+def test_beta_is_logged_when_it_has_halved_and_at_its_minimum(caplog):
+    caplog.set_level(logging.INFO)
+    run_through([StepValueLine(ArcFace())], 1, 30)
+    assert not caplog.messages  # another loss
+    loss = SphereFace(beta=100.0, beta_min=20.0, beta_freeze=2, gamma=1.0, power=1.0)
+    run_through([StepValueLine(loss)], 1, 30)
+    assert caplog.messages == [
+        "beta 100 from batch 2 on",
+        "beta 50 from batch 4 on",
+        "beta 25 from batch 6 on",
+        "beta 20 from batch 7 on",
+    ]
+
+
+class Broken:
+    """A trainer whose last step gave NaN."""
+
+    def non_finite_outputs(self):
+        return ["softmax_output"]
+
+    def non_finite(self):
+        return [f"w{number}" for number in range(9)]
+
+
+def test_a_loss_that_is_not_finite_names_the_outputs_and_parameters():
+    metric = mx.metric.CompositeEvalMetric([LossValueMetric()])
+    metric.update([], [mx.nd.array([1.0])])
+    progress = Progress(step=7, eval_metric=metric)
+    FiniteLoss().after_step(Broken(), progress)
+    metric.update([], [mx.nd.array([float("nan")])])
+    with pytest.raises(Diverged, match=r"^batch 7: the loss is nan; .*softmax_output.* w0, .* w5$"):
+        FiniteLoss().after_step(Broken(), progress)

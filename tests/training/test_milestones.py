@@ -1,0 +1,94 @@
+"""When a run verifies, and when it writes a checkpoint."""
+
+import pytest
+
+from src.training.hooks import Progress
+from src.training.milestones import CheckpointRule, Milestones
+
+
+def take_steps(milestones, steps):
+    progress = Progress()
+    for progress.step in range(1, steps + 1):
+        milestones.after_step(None, progress)
+
+
+@pytest.mark.parametrize(
+    ("ckpt", "results", "expected"),
+    [
+        (0, [[0.999, 0.999]], [False]),
+        (2, [[], [0.1]], [True, True]),
+        (1, [[]], [False]),
+        (1, [[0.999, 0.5], [0.999, 0.4], [0.9991, 0.4]], [True, False, True]),
+        (1, [[0.998, 0.0]], [False]),
+        (1, [[0.99, 0.5], [0.98, 0.6], [0.99, 0.6], [0.99, 0.7]], [True, False, False, True]),
+        (1, [[0.995], [0.995], [0.996]], [True, False, True]),
+    ],
+)
+def test_which_results_are_worth_a_checkpoint(ckpt, results, expected):
+    rule = CheckpointRule(ckpt)
+    assert [rule(accuracies) for accuracies in results] == expected
+
+
+class Recorder:
+    """Records checkpoints and states instead of writing files."""
+
+    def __init__(self, ckpt, results, every=10):
+        self.results = iter(results)
+        self.saved, self.states = [], []
+        self.milestones = Milestones(
+            every,
+            lambda trainer, step: next(self.results),
+            CheckpointRule(ckpt),
+            lambda trainer, number: self.saved.append(number),
+            lambda trainer, progress, state: self.states.append((progress.step, state)),
+        )
+
+    def run(self, steps):
+        take_steps(self.milestones, steps)
+        self.milestones.finish(None, Progress(step=steps))
+        return self.saved
+
+
+def test_checkpoints_have_the_number_of_the_verification(capsys):
+    recorder = Recorder(1, [[0.9], [0.995], [0.992], [0.996]])
+    assert recorder.run(40) == [2, 4]
+    assert capsys.readouterr().out.splitlines() == [
+        "[10]Accuracy-Highest: 0.90000",
+        "saving 2",
+        "[20]Accuracy-Highest: 0.99500",
+        "[30]Accuracy-Highest: 0.99500",
+        "saving 4",
+        "[40]Accuracy-Highest: 0.99600",
+    ]
+    assert [step for step, _ in recorder.states] == [10, 20, 30, 40]
+
+
+@pytest.mark.parametrize(
+    ("ckpt", "results", "steps", "expected"),
+    [
+        (2, [[], []], 15, [1, 2]),
+        (2, [[]], 10, [1]),  # not twice
+        (2, [[]], 5, [1]),
+        (1, [[]], 5, [1]),  # no target
+        (1, [[0.5]], 5, [1]),
+        (1, [[0.5]], 10, [1]),
+        (1, [[0.995], [0.9]], 15, [1, 2]),
+        (0, [[0.999], [0.999]], 15, []),
+    ],
+)
+def test_the_final_model_is_saved(ckpt, results, steps, expected):
+    recorder = Recorder(ckpt, results)
+    assert recorder.run(steps) == expected
+    assert bool(recorder.states) == (ckpt > 0)
+
+
+def test_nothing_is_saved_before_the_first_batch():
+    assert Recorder(2, []).run(0) == []
+
+
+def test_restored_milestones_continue():
+    first = Recorder(1, [[0.995], [0.996]])
+    take_steps(first.milestones, 10)
+    second = Recorder(1, [[0.9951], [0.9952]])
+    second.milestones.restore(first.states[-1][1])
+    assert second.run(20) == [2, 3]
