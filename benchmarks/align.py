@@ -1,16 +1,14 @@
-"""Photos/s of the aligner against one binding a network call, and against 2018's rate, in one run.
+"""Photos/s of alignment against one binding per network call, and of the command against 2018.
 
     python benchmarks/align.py --photos ../shared/faces/lfw --count 200
 
-Photos differ in size, and so do the batches of the later networks: the obvious way in MXNet binds
-an executor for each shape. The aligner's networks are graphs that take any shape. Both align the
-same photos, taking turns on one thread; then the whole command runs with its worker processes.
-Exits with status 1 if the aligner is not `--at-least` times the obvious way, or if the command
-gives less than `--limit` photos/s, the rate of the 2018 script. Without --photos: one portrait in
-many sizes.
+Photos differ in size, and so do the batches of the later networks: the obvious approach in MXNet is
+to bind an executor for each shape. The detector's networks here are graphs that accept any shape.
+Both cases align the same photos in one process; the last line is the complete command with its
+worker processes, with a limit relative to the 2018 script's rate. Without --photos, one portrait in
+many sizes is used.
 """
 
-import argparse
 import contextlib
 import os
 import sys
@@ -19,18 +17,22 @@ import time
 from pathlib import Path
 
 import cv2
+import harness
 import numpy as np
 
 from src.align import align_megaface
+from src.align.detector import MtcnnDetector
 from src.align.jpeg_2018 import read_photo_2018
-from src.align.ladder import Detector, align_face
+from src.align.ladder import Photo, align_photos
 from src.align.mtcnn_networks import SYMBOLS, mxnet_parameters
 from src.align.mtcnn_weights import load_weights
 from src.common.mxnet_backend import mx
 
+RATE_OF_2018 = 8.0  # photos/s of the 2018 script
+
 
 class BoundForEachCall:
-    """A network of the detector whose executor is bound anew for every input."""
+    """A network of the detector whose executor is bound again for every input."""
 
     def __init__(self, name, weights):
         self._symbol = SYMBOLS[name]()
@@ -48,7 +50,7 @@ class BoundForEachCall:
 
 
 def write_portraits(folder, count):
-    """`folder/portrait/<n>.jpg`: scikit-image's astronaut, 220 to 420 pixels high."""
+    """Writes `folder/portrait/<n>.jpg`: scikit-image's astronaut, 220 to 420 pixels per side."""
     from skimage import data
 
     face = cv2.cvtColor(data.astronaut()[:300, 80:380], cv2.COLOR_RGB2BGR)
@@ -60,63 +62,74 @@ def write_portraits(folder, count):
 
 
 def link_photos(photos, folder, count):
-    """`folder/<person>/<photo>`: links to `count` photos spread evenly over a folder tree."""
+    """Links `folder/<person>/<photo>` to `count` photos spread evenly over a folder tree."""
     paths = sorted(path for path in Path(photos).resolve().glob("*/*") if path.is_file())
     for path in paths[:: max(len(paths) // count, 1)][:count]:
         (folder / path.parent.name).mkdir(parents=True, exist_ok=True)
         (folder / path.parent.name / path.name).symlink_to(path)
 
 
-def rates_in_turns(detectors, images, rounds):
-    """Photos/s of each detector on one thread: its best round."""
-    best = [0.0] * len(detectors)
-    for _ in range(rounds):
-        for index, detector in enumerate(detectors):
-            began = time.perf_counter()
-            for image in images:
-                align_face(image, None, None, detector)
-            best[index] = max(best[index], len(images) / (time.perf_counter() - began))
-    return best
-
-
-def command_rate(folder, output, workers):
-    """Photos/s of the command, from its start to its end, and photos aligned."""
-    flags = ["--input-dir", str(folder), "--name", "lfw", "--output-dir", str(output)]
-    began = time.perf_counter()
-    with contextlib.redirect_stdout(sys.stderr):
-        align_megaface.main([*flags, "--num-workers", str(workers)])
-    seconds = time.perf_counter() - began
-    return sum(1 for _ in folder.glob("*/*")) / seconds
-
-
-def main(argv=None):
-    """Prints the rates; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--photos", help="folder of person folders")
-    parser.add_argument("--count", type=int, default=200, help="photos for the command")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--num-workers", type=int, default=os.cpu_count())
-    parser.add_argument("--at-least", type=float, default=1.3, help="times the obvious way")
-    parser.add_argument("--limit", type=float, default=8.0, help="photos/s of the command")
-    args = parser.parse_args(argv)
-    cv2.setNumThreads(1)
-    weights = load_weights()
-    obvious = Detector(*(BoundForEachCall(name, weights[name]) for name in SYMBOLS))
+@contextlib.contextmanager
+def photo_folder(args):
+    """Yields a temporary folder `photos` of person folders."""
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work) / "photos"
         if args.photos:
             link_photos(args.photos, folder, args.count)
         else:
             write_portraits(folder, args.count)
+        yield folder
+
+
+def bound_for_each_call():
+    """The detector with networks that are bound for each call."""
+    weights = load_weights()
+    return MtcnnDetector(*(BoundForEachCall(name, weights[name]) for name in SYMBOLS))
+
+
+def one_process(create, args):
+    """Photos/s of a detector on some of the photos."""
+    cv2.setNumThreads(1)
+    detector = create()
+    with photo_folder(args) as folder:
         some = sorted(folder.glob("*/*"))[:: max(args.count // 40, 1)]
         images = [read_photo_2018(path) for path in some]
-        ours, theirs = rates_in_turns([Detector.create(), obvious], images, args.rounds)
-        whole = command_rate(folder, Path(work) / "aligned", args.num_workers)
-    print(f"bound for each call, {len(images)} photos, one process: {theirs:.1f} photos/s")
-    print(f"this aligner, the same photos, one process: {ours:.1f} photos/s, {ours / theirs:.2f}×")
-    print(f"the command, {args.num_workers} workers: {whole:.1f} photos/s (2018: {args.limit:g})")
-    return int(ours < args.at_least * theirs or whole < args.limit)
+    seconds = harness.shortest(
+        lambda: [align_photos([Photo(image)], detector) for image in images], 1
+    )
+    return {"photos/s": len(images) / seconds}
+
+
+def command(args):
+    """Photos/s of the complete command."""
+    with photo_folder(args) as folder, contextlib.redirect_stdout(sys.stderr):
+        flags = ["--input-dir", str(folder), "--name", "lfw"]
+        flags += ["--output-dir", str(folder.parent / "aligned")]
+        started = time.perf_counter()
+        align_megaface.main([*flags, "--num-workers", str(args.num_workers)])
+        seconds = time.perf_counter() - started
+        return {"photos/s": len(list(folder.glob("*/*"))) / seconds}
+
+
+CASES = [
+    harness.Case("2018's script", lambda args: {"photos/s": RATE_OF_2018}),
+    harness.Case("bound for each call, one process", lambda a: one_process(bound_for_each_call, a)),
+    harness.Case(
+        "this aligner, one process",
+        lambda args: one_process(MtcnnDetector.create, args),
+        base="bound for each call, one process",
+        at_least=1.3,
+    ),
+    harness.Case("the command", command, base="2018's script", at_least=1.0),
+]
+
+
+def add_arguments(parser):
+    """The flags of this benchmark."""
+    parser.add_argument("--photos", help="folder of person folders")
+    parser.add_argument("--count", type=int, default=200, help="photos for the command")
+    parser.add_argument("--num-workers", type=int, default=os.cpu_count(), help="for the command")
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(harness.main(__file__, __doc__, CASES, add_arguments=add_arguments))

@@ -1,27 +1,27 @@
-"""Images/s of the training iterator against plain decoding on one thread, in one run.
+"""Images/s of the training iterator against plain decoding on one thread.
 
-    python benchmarks/loader.py --threads 2
-
-Exits with status 1 if the iterator gives less than `--at-least` of what one thread decodes.
+python benchmarks/loader.py --decoders 2
 """
 
-import argparse
 import os
+import sys
 import tempfile
 import time
 
 import cv2
+import harness
 import numpy as np
 
-from src.common.face_records import FaceRecordWriter
-from src.common.records import RecordReader
-from src.image_iter import FaceImageIter
+from src.formats.face_records import FaceRecordWriter
+from src.formats.records import RecordReader
+from src.loading.face_iter import FaceImageIter
 
 IDENTITIES, IMAGES_PER_IDENTITY = 50, 20
+PLAIN = "cv2.imdecode, one thread"
 
 
 def write_faces(folder):
-    """A training set of smooth pictures whose JPEG, about 4 KB, is as large as that of a face."""
+    """Writes a training set of smooth pictures, about 4 KB each like faces; returns its path."""
     random = np.random.RandomState(0)
     path = os.path.join(folder, "train.rec")
     with FaceRecordWriter(path) as writer:
@@ -34,51 +34,63 @@ def write_faces(folder):
     return path
 
 
-def decoding_rate(path, seconds):
-    """(images/s of cv2.imdecode alone on this thread, mean bytes of an image)."""
+def decoding(path, args):
+    """Images/s of cv2.imdecode alone."""
     with RecordReader(path) as reader:
         ids = range(1, IDENTITIES * IMAGES_PER_IDENTITY + 1)
         encoded = [np.frombuffer(reader.read(number).content, np.uint8) for number in ids]
-    began, count = time.perf_counter(), 0
-    while time.perf_counter() - began < seconds:
+    started, count = time.perf_counter(), 0
+    while time.perf_counter() - started < args.seconds:
         for content in encoded:
             cv2.imdecode(content, cv2.IMREAD_COLOR)
         count += len(encoded)
-    return count / (time.perf_counter() - began), np.mean([len(content) for content in encoded])
+    return {"images/s": count / (time.perf_counter() - started)}
 
 
-def iterator_rate(path, batch_size, threads, seconds):
+def iterating(path, args):
     """Images/s of shuffled, mirrored batches as NDArrays."""
     iterator = FaceImageIter(
-        batch_size, (3, 112, 112), path, shuffle=True, rand_mirror=True, threads=threads, seed=0
+        args.batch_size,
+        (3, 112, 112),
+        path,
+        shuffle=True,
+        rand_mirror=True,
+        threads=args.decoders,
+        seed=0,
     )
     iterator.next()
-    began, count = time.perf_counter(), 0
-    while time.perf_counter() - began < seconds:
+    started, count = time.perf_counter(), 0
+    while time.perf_counter() - started < args.seconds:
         try:
             count += iterator.next().data[0].shape[0]
         except StopIteration:
             iterator.reset()
-    return count / (time.perf_counter() - began)
+    return {"images/s": count / (time.perf_counter() - started)}
 
 
-def main(argv=None):
-    """Prints both rates; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--threads", type=int, default=2)
+def with_faces(measure):
+    """`measure(args)` on a temporary training set."""
+
+    def run(args):
+        cv2.setNumThreads(1)
+        with tempfile.TemporaryDirectory() as folder:
+            return measure(write_faces(folder), args)
+
+    return run
+
+
+CASES = [
+    harness.Case(PLAIN, with_faces(decoding)),
+    harness.Case("FaceImageIter", with_faces(iterating), base=PLAIN, at_least=0.6),
+]
+
+
+def add_arguments(parser):
+    """The flags of this benchmark."""
+    parser.add_argument("--batch-size", type=int, default=128, help="images in a batch")
+    parser.add_argument("--decoders", type=int, default=2, help="number of decoding threads")
     parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
-    parser.add_argument("--at-least", type=float, default=0.6, help="share of plain decoding")
-    args = parser.parse_args(argv)
-    cv2.setNumThreads(1)
-    with tempfile.TemporaryDirectory() as folder:
-        path = write_faces(folder)
-        plain, size = decoding_rate(path, args.seconds)
-        ours = iterator_rate(path, args.batch_size, args.threads, args.seconds)
-    print(f"cv2.imdecode, one thread: {plain:.0f} images/s of {size:.0f} bytes")
-    print(f"FaceImageIter, {args.threads} threads: {ours:.0f} images/s, {ours / plain:.2f} of it")
-    return int(ours < args.at_least * plain)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(harness.main(__file__, __doc__, CASES, add_arguments=add_arguments))

@@ -1,0 +1,173 @@
+"""Shared by the benchmarks: cases measured in turn, each in its own process, and a table.
+
+A benchmark is a list of `Case`s and a call of `main`. All cases are measured in turn, `--rounds`
+times, because machines are noisy; the best result of each counts. The table shows the ratio of a
+case to its base, and the exit status is 1 if a ratio is outside of its limit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+Result = dict[str, float]
+"""Measured values by column; the first is compared with the limit and decides which is best."""
+
+
+class Case(NamedTuple):
+    """One line of the table.
+
+    `measure` takes the command line and returns a `Result`. `base` is the name of the case that it
+    is compared with; `at_least` and `at_most` limit the ratio to it. `threads` is the number of
+    OpenMP threads; None means `--threads`. With a `commit`, `src` of that commit is imported.
+    """
+
+    name: str
+    measure: Callable[[argparse.Namespace], Result]
+    base: str = ""
+    at_least: float | None = None
+    at_most: float | None = None
+    threads: int | None = None
+    commit: str = ""
+
+
+def shortest(function: Callable[[], object], times: int, untimed: int = 1) -> float:
+    """Seconds of the fastest of some calls, after one or more that are not timed."""
+    for _ in range(untimed):
+        function()
+    seconds = []
+    for _ in range(times):
+        started = time.perf_counter()
+        function()
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
+
+
+def main(
+    script: str,
+    description: str | None,
+    cases: Sequence[Case],
+    argv: Sequence[str] | None = None,
+    add_arguments: Callable[[argparse.ArgumentParser], object] | None = None,
+    better: Callable[[list[float]], float] = max,
+    rounds: int = 2,
+) -> int:
+    """Runs a benchmark; returns the exit status.
+
+    Parameters
+    ----------
+    script, description
+        The benchmark's file and docstring.
+    add_arguments
+        Adds the benchmark's own flags, which are passed to `measure`.
+    better
+        `max` if the first column is a rate, `min` if it is a time.
+    """
+    parser = argparse.ArgumentParser(description=(description or "").split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=rounds, help="runs per case; the best counts")
+    parser.add_argument("--threads", type=int, default=1, help="OpenMP threads")
+    parser.add_argument("--measure", choices=[c.name for c in cases], help=argparse.SUPPRESS)
+    if add_arguments:
+        add_arguments(parser)
+    argv = list(sys.argv[1:] if argv is None else argv)
+    args = parser.parse_args(argv)
+    if args.measure:
+        (case,) = (case for case in cases if case.name == args.measure)
+        print(json.dumps(case.measure(args)))
+        return 0
+    results: dict[str, list[Result]] = {case.name: [] for case in cases}
+    with tempfile.TemporaryDirectory() as work:
+        for _ in range(args.rounds):
+            for case in cases:
+                source = source_of(case.commit, Path(work))
+                result = measure_apart(case, script, argv, case.threads or args.threads, source)
+                results[case.name].append(result)
+    return 0 if print_table(cases, best_of(results, better), args.threads) else 1
+
+
+def source_of(commit: str, work: Path) -> Path:
+    """A folder with `src`: this checkout, or a copy of the given commit in `work`."""
+    if not commit:
+        return REPOSITORY
+    folder = work / commit
+    if not folder.exists():
+        command = ["git", "archive", commit, "src"]
+        done = subprocess.run(command, cwd=REPOSITORY, check=True, stdout=subprocess.PIPE)
+        with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+            archive.extractall(folder, filter="data")
+    return folder
+
+
+def measure_apart(
+    case: Case, script: str, argv: Sequence[str], threads: int, source: Path
+) -> Result:
+    """The result of one case, measured in a new process."""
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": str(threads),
+        "PYTHONPATH": os.pathsep.join([str(source), str(REPOSITORY / "benchmarks")]),
+    }
+    command = [sys.executable, script, *argv, "--measure", case.name]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{case.name}: {' '.join(command)} failed:\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def best_of(
+    results: dict[str, list[Result]], better: Callable[[list[float]], float]
+) -> dict[str, Result]:
+    """The best result of each case, by its first column."""
+    best = {}
+    for name, of_case in results.items():
+        column = next(iter(of_case[0]))
+        value = better([result[column] for result in of_case])
+        best[name] = next(result for result in of_case if result[column] == value)
+    return best
+
+
+def print_table(cases: Sequence[Case], results: dict[str, Result], threads: int) -> bool:
+    """Prints values, ratios and limits; returns whether every ratio is within its limit."""
+    columns = list(results[cases[0].name])
+    width = max(len(case.name) for case in cases) + 2
+    heads = "".join(f"{column:>12}{'ratio':>8}" for column in columns)
+    print(f"{'':{width}}{'threads':>8}{heads}{'limit':>9}")
+    all_kept = True
+    for case in cases:
+        line = f"{case.name:{width}}{case.threads or threads:>8}"
+        ratios = []
+        for column in columns:
+            value = results[case.name][column]
+            line += f"{value:>12,.4g}" if value < 1000 else f"{value:>12,.0f}"
+            base = results[case.base][column] if case.base else None
+            ratios.append(value / base if base else None)
+            line += f"{'':>8}" if ratios[-1] is None else f"{ratios[-1]:>8.2f}"
+        kept = within(case, ratios[0])
+        all_kept = all_kept and kept
+        if case.at_least is not None:
+            line += f"{f'≥ {case.at_least:g}':>9}"
+        if case.at_most is not None:
+            line += f"{f'≤ {case.at_most:g}':>9}"
+        print(line + ("" if kept else "  MISSED"))
+    return all_kept
+
+
+def within(case: Case, ratio: float | None) -> bool:
+    """Whether a case's ratio is within its limits."""
+    if ratio is None:
+        return True
+    return (case.at_least is None or ratio >= case.at_least) and (
+        case.at_most is None or ratio <= case.at_most
+    )
