@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Step 2: find the face in each photo and turn it to the 112×112 template.
-#   PHOTOS_JPG/<person>/<n>.jpg  →  FACES/<person>/<n>.jpg  and ALIGNED/lst
+# Step 2: find the face in each photo and align it to the 112×112 template.
+#   PHOTOS_JPG/<person>/<n>.jpg  →  FACES/<person>/<n>.jpg and ALIGNED/lst
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 

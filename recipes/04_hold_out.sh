@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Step 4: keep some people out of training, for verification; deal the others into sets.
-#   LIST  →  WORK/part_1/train.lst, property …  and PAIRS
+# Step 4: hold out some people for verification and divide the others into training sets.
+#   LIST  →  WORK/part_1/train.lst and property, WORK/part_2/…, and PAIRS
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Step 5: pack each list into records.
+# Step 5: pack the images of each list into a record file.
 #   WORK/part_i/train.lst  →  WORK/part_i/train.rec, train.idx
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"

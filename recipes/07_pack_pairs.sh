@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Step 7: pack verification pairs.
+# Step 7: pack the verification pairs into one file.
 #   PAIRS  →  DATA_DIR/heldout.bin
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"

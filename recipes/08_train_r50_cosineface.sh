@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Step 8, the note's first network: ResNet-50 with the CosineFace loss.
+# Step 8: train the training note's first network, ResNet-50 with the CosineFace loss.
 #   DATA_DIR  →  MODELS/r50-cosineface/model-*.params
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"

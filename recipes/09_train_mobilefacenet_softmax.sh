@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Step 9, the note's second network, first stage: MobileFaceNet with a plain softmax.
+# Step 9: train the training note's second network, MobileFaceNet; first stage, plain softmax.
 #   DATA_DIR  →  MODELS/y1-softmax/model-*.params
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Step 10, second stage: the ArcFace loss, continued from a checkpoint of the first.
+# Step 10: second stage of MobileFaceNet, ArcFace loss, from a checkpoint of the first stage.
 #   DATA_DIR, PRETRAINED=prefix,epoch  →  MODELS/y1-arcface/model-*.params
-# PRETRAINED defaults to the newest checkpoint of step 9; PRETRAINED=none starts from nothing.
+# PRETRAINED defaults to the newest checkpoint of step 9; none starts from random weights.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
-newest_checkpoint PRETRAINED "$MODELS/y1-softmax/model"
+set_newest_checkpoint PRETRAINED "$MODELS/y1-softmax/model"
 [ "$PRETRAINED" != none ] || PRETRAINED=
 run python -u -m src.train_softmax --data-dir "$DATA_DIR" --prefix "$MODELS/y1-arcface/model" \
     --network y1 --loss-type 4 \

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Step 13: one page of what was done: faces, counts, curves, ROC, table, commands.
+# Step 13: write a one-page report: faces, counts, training curves, accuracy, ROC, commands.
 #   WORK  →  WORK/report.html
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"

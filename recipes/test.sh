@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Installs what is missing and runs the tests; arguments go to pytest.
-#   bash recipes/test.sh              all that should pass before a commit
-#   bash recipes/test.sh -m slow      the long ones
-#   bash recipes/test.sh -n 0         in one process, as a debugger needs it
+# Installs the package if necessary and runs the tests; arguments are passed to pytest.
+#   bash recipes/test.sh              the tests to run before each commit
+#   bash recipes/test.sh -m slow      the slow tests
+#   bash recipes/test.sh -n 0         in one process, for a debugger
 #   PYTHON=python3.12 VENV=.venv312 bash recipes/test.sh
 set -euo pipefail
 WITH_TESTS=1
 . "$(dirname "${BASH_SOURCE[0]}")/install.sh"
 cd "$repository"
-# Two test processes: with a thread for each core they would only wait for each other. The tests of
-# a file run in one process and in order: recipes read what the ones before them wrote.
+# Two test processes with one thread each: with a thread per core they would compete for the cores.
+# The tests of a file run in order in one process, because a recipe reads what the one before wrote.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 "$VENV/bin/python" -m pytest -n 2 --dist loadfile "$@"
