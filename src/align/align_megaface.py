@@ -85,7 +85,7 @@ def _print_summary(
     """Prints the counts and lists skipped photos in a file; InputError if no photo was aligned."""
     print(f"aligned {counters.sum()} of {total} photos")
     for count, way in zip(counters, WAYS, strict=True):
-        print(f"{count:8d}  {way}")
+        print(f"{count:8d}  {way.description}")
     path = os.path.join(output_dir, "lst.skipped")
     with whole_file(path, "w", errors="surrogateescape") as file:
         for photo, reason in skipped:
@@ -123,8 +123,8 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--keep-undetected",
         action="store_true",
-        help="if no face is found in a photo, crop the known box or the centre; without this flag, "
-        "skip the photo",
+        help="if no face is found in a photo whose box or landmarks are unknown, crop its box, "
+        "or without one the centre; without this flag such photos are skipped",
     )
     parser.add_argument(
         "--det-model",

@@ -17,9 +17,9 @@ import numpy as np
 from easydict import EasyDict
 
 from src.align.detector import MtcnnDetector
-from src.align.journal import Journal, Key, Outcome
+from src.align.journal import SETTINGS_OF_VERSION_1, Journal, Key, Outcome
 from src.align.jpeg_2018 import read_photo_2018
-from src.align.ladder import FACE_CHOICES, Photo, align_photos
+from src.align.ladder import FACE_CHOICES, WAYS, Photo, align_photos
 from src.common.errors import InputError
 from src.common.output_files import whole_file
 from src.common.parallel import ordered_map
@@ -32,15 +32,19 @@ JOURNAL_NAME = "lst.journal"
 # Formats that OpenCV writes and the training iterators read; other photos become .jpg.
 KEPT_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp")
 
-# Photos in memory at once: 16 of Labeled Faces in the Wild (15 kB each), one from a phone's camera.
-GROUP_PHOTOS = 16
-GROUP_BYTES = 4 << 20
+# A group is what a worker process gets at once. It is small, because a killed run loses its groups:
+# four photos of Labeled Faces in the Wild (15 kB each), one from a phone's camera.
+GROUP_PHOTOS = 4
+GROUP_BYTES = 1 << 20
+# Decoded photos in memory at once, in addition to one of any size.
+DECODED_BYTES = 16 << 20
 
 
 class Settings(NamedTuple):
     """What the aligned faces depend on, in addition to the photos.
 
-    A new setting needs a default that leaves the faces as they were before.
+    A new setting needs a default that leaves the faces as they were before. It is checked against
+    finished outcomes by its name.
     """
 
     image_size: tuple[int, int] = (112, 112)
@@ -71,28 +75,45 @@ def _detector(det_model: str | None) -> MtcnnDetector:
 
 def align_group(jobs: Sequence[Job], settings: Settings) -> list[Outcome]:
     """Aligns some photos, and writes each face to its target, complete or not at all."""
-    outcomes: dict[int, Outcome] = {}
-    photos: dict[int, Photo] = {}
-    for place, job in enumerate(jobs):
-        # A face from an earlier run must not stay: lists are made from the folder.
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(job.target)
-        try:
-            photos[place] = read(job)
-        except (InputError, OSError) as error:
-            outcomes[place] = Outcome(None, _reason(error, job.photo), final=False)
+    outcomes: list[Outcome] = []
+    opened: list[tuple[Job, Photo | Outcome]] = []
+    size = 0
+    for job in jobs:
+        photo = _read_or_explain(job)
+        opened.append((job, photo))
+        size += photo.image.nbytes if isinstance(photo, Photo) else 0
+        if size > DECODED_BYTES:
+            outcomes += _align_opened(opened, settings)
+            opened, size = [], 0
+    return outcomes + _align_opened(opened, settings) if opened else outcomes
+
+
+def _read_or_explain(job: Job) -> Photo | Outcome:
+    try:
+        return read(job)
+    except (InputError, OSError) as error:
+        return Outcome(None, _reason(error, job.photo), final=False)
+
+
+def _align_opened(opened: list[tuple[Job, Photo | Outcome]], settings: Settings) -> list[Outcome]:
+    """The outcomes of photos that are in memory, or could not be read."""
     align_photos(
-        list(photos.values()),
+        [photo for _, photo in opened if isinstance(photo, Photo)],
         _detector(settings.det_model),
         settings.image_size,
         settings.keep_undetected,
         FACE_CHOICES[settings.face],
     )
-    for place, photo in photos.items():
-        if photo.face is not None:
-            write(photo.face, jobs[place].target)
-        outcomes[place] = Outcome(photo.way, photo.reason)
-    return [outcomes[place] for place in range(len(jobs))]
+    outcomes = []
+    for job, photo in opened:
+        if isinstance(photo, Photo) and photo.face is not None:
+            write(photo.face, job.target)
+        else:
+            # A face from an earlier run must not stay: lists are made from the folder.
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(job.target)
+        outcomes.append(Outcome(photo.way, photo.reason) if isinstance(photo, Photo) else photo)
+    return outcomes
 
 
 def read(job: Job) -> Photo:
@@ -134,8 +155,14 @@ def face_name(photo: str) -> str:
     return os.path.join(data_set, person, name)
 
 
-def make_job(item: EasyDict, name: str, output_dir: str, settings: Settings) -> Job:
-    """The job for an item of a data set; `name` is the name of its aligned face."""
+def make_job(item: EasyDict, name: str, target: str, settings: Settings) -> Job:
+    """The job for an item of a data set.
+
+    Parameters
+    ----------
+    name, target
+        Name of its aligned face within the output folder, and the face's path.
+    """
     try:
         status = os.stat(item.image_path)
         stamp, size = f"{status.st_size}-{status.st_mtime_ns}", status.st_size
@@ -143,9 +170,9 @@ def make_job(item: EasyDict, name: str, output_dir: str, settings: Settings) -> 
         stamp, size = "missing", 0
     known = [None if value is None else value.tolist() for value in (item.bbox, item.landmark)]
     known_text = "" if known == [None, None] else f"{zlib.crc32(repr(known).encode()):08x}"
-    version_1 = f"{stamp}-{zlib.crc32(repr((tuple(settings[:4]), known)).encode()):08x}"
+    covered = tuple(getattr(settings, name) for name in SETTINGS_OF_VERSION_1)
+    version_1 = f"{stamp}-{zlib.crc32(repr((covered, known)).encode()):08x}"
     key = Key(name, stamp, known_text, version_1)
-    target = os.path.join(output_dir, name)
     return Job(item.image_path, target, item.bbox, item.landmark, key, size)
 
 
@@ -185,7 +212,7 @@ def align_dataset(
     _detector(settings.det_model)  # missing weights are reported once, before any worker starts
     jobs, rejected = _plan(dataset, output_dir, settings)
     lines, skipped = [], []
-    counters = np.zeros(5, dtype=np.int32)
+    counters = np.zeros(len(WAYS), dtype=np.int32)
     os.makedirs(output_dir, exist_ok=True)
     path = os.path.join(output_dir, JOURNAL_NAME)
     with Journal(path, settings._asdict(), Settings._field_defaults).open() as journal:
@@ -229,7 +256,7 @@ def _plan(
         elif other != item.image_path:
             rejected[number] = f"its aligned face would overwrite that of {other}: rename it"
         else:
-            jobs.append(make_job(item, name, output_dir, settings))
+            jobs.append(make_job(item, name, target, settings))
     return jobs, rejected
 
 

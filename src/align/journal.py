@@ -4,7 +4,8 @@ The file has one JSON value per line. A line `{"version": 2, "settings": {…}}`
 after it; each of these is a list `[name, photo, known, way, reason, final]`, see `Key` and
 `Outcome`. Settings are stored by name: a setting that a later version adds does not invalidate old
 outcomes as long as it has its default value. Lists of five, `[name, fingerprint, way, reason,
-final]`, were written by version 1.1.0. An incomplete last line is ignored.
+final]`, were written by version 1.1.0. A line that cannot be read is ignored, and so are the
+outcomes after it up to the next settings, because it may have been a line of settings.
 """
 
 from __future__ import annotations
@@ -15,17 +16,19 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, TextIO
 
 VERSION = 2
+SETTINGS_OF_VERSION_1 = ("image_size", "keep_undetected", "det_model", "face")
 
 
 class Key(NamedTuple):
     """What an outcome depends on, in addition to the settings.
 
-    `name` is the name of the aligned face. `photo` changes when the file changes, and `known` when
-    the known box or landmarks do. `version_1` is the fingerprint of all of this in version 1.1.0.
+    `name` is the name of the aligned face. `stamp` changes when the photo's file changes, and
+    `known` when the known box or landmarks do. `version_1` is the fingerprint of version 1.1.0: of
+    the stamp, what is known, and `SETTINGS_OF_VERSION_1`.
     """
 
     name: str
-    photo: str
+    stamp: str
     known: str
     version_1: str = ""
 
@@ -45,8 +48,8 @@ class Outcome(NamedTuple):
 
 class _Known(NamedTuple):
     outcome: Outcome
-    key: tuple[str, ...]
-    settings: Mapping[str, Any] | None  # None in version 1
+    key: tuple[str, ...]  # (stamp, known), or the fingerprint of version 1.1.0
+    settings: Mapping[str, Any]
 
 
 class Journal:
@@ -78,22 +81,22 @@ class Journal:
             self._read()
 
     def _read(self) -> None:
-        settings: Mapping[str, Any] = {}
+        settings: Mapping[str, Any] | None = None
         with open(self._path, encoding="ascii", errors="replace") as file:
             for line in file:
                 self._ends_complete = line.endswith("\n")
                 try:
                     entry = json.loads(line)
                     if isinstance(entry, dict):
-                        settings = entry["settings"]
+                        settings = dict(entry["settings"])
                     elif len(entry) == 5:
                         name, fingerprint, *outcome = entry
-                        self._known[name] = _Known(Outcome(*outcome), (fingerprint,), None)
-                    else:
-                        name, photo, known, *outcome = entry
-                        self._known[name] = _Known(Outcome(*outcome), (photo, known), settings)
+                        self._known[name] = _Known(Outcome(*outcome), (fingerprint,), {})
+                    elif settings is not None:
+                        name, stamp, known, *outcome = entry
+                        self._known[name] = _Known(Outcome(*outcome), (stamp, known), settings)
                 except (ValueError, TypeError, KeyError):
-                    continue
+                    settings = None
 
     def outcome(self, key: Key, target: str) -> Outcome | None:
         """The outcome of an earlier run that is still valid, or None.
@@ -104,19 +107,18 @@ class Journal:
         known = self._known.get(key.name)
         if known is None or not known.outcome.final:
             return None
-        if known.settings is None:
-            same = known.key == (key.version_1,)
+        if known.key == (key.version_1,):  # which covers these settings
+            names = self._settings.keys() & set(SETTINGS_OF_VERSION_1)
+            recorded = {name: self._settings[name] for name in names}
+        elif known.key == (key.stamp, key.known):
+            recorded = {**self._defaults, **known.settings}
         else:
-            same = known.key == (key.photo, key.known) and self._same_settings(known.settings)
-        if not same or (known.outcome.way is not None and not os.path.exists(target)):
+            return None
+        if {**self._defaults, **recorded} != {**self._defaults, **self._settings}:
+            return None
+        if known.outcome.way is not None and not os.path.exists(target):
             return None
         return known.outcome
-
-    def _same_settings(self, recorded: Mapping[str, Any]) -> bool:
-        return all(
-            recorded.get(name, self._defaults.get(name)) == value
-            for name, value in self._settings.items()
-        )
 
     def open(self) -> Journal:
         """Context manager: opens the file for `add`."""

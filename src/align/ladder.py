@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -22,15 +23,6 @@ SMALLEST_FACE = 100
 
 MINIMUM_OVERLAP = 0.3
 MINIMUM_FORCED_SCORE = 0.3
-
-WAYS = (
-    "face found again around its landmarks",
-    "face found in the photo at the known box",
-    "landmarks found in the known box",
-    "known box cropped",
-    "centre cropped",
-)
-"""What each of 2018's five counters counts."""
 
 Choice = Callable[[np.ndarray, np.ndarray], int]
 """Takes boxes (N, 5), N at least 1, and the image (H, W, 3); returns the index of a face."""
@@ -135,12 +127,12 @@ def align_photos(
         Which of several faces is aligned.
     """
     locate(photos, detector, keep_undetected, choose)
-    for way, attempt in enumerate(ATTEMPTS):
+    for number, way in enumerate(WAYS):
         waiting = [photo for photo in photos if photo.waiting]
-        attempt(waiting, detector, image_size, choose)
+        way.attempt(waiting, detector, image_size, choose)
         for photo in waiting:
             if photo.face is not None:
-                photo.way = way
+                photo.way = number
 
 
 def locate(
@@ -153,7 +145,7 @@ def locate(
         if photo.waiting and (photo.bbox is None or photo.landmark is None)
     ]
     images = [photo.image for photo in unknown]
-    found = _find(detector, unknown, images, [SMALLEST_FACE] * len(unknown))
+    found = _detect(detector.find, unknown, images, [SMALLEST_FACE] * len(unknown))
     for photo, faces in zip(unknown, found, strict=True):
         if len(faces.boxes):
             chosen = choose(faces.boxes, photo.image)
@@ -165,21 +157,28 @@ def locate(
             )
 
 
-def _find(
-    detector: Detector,
-    photos: Sequence[Photo],
-    images: Sequence[np.ndarray],
-    smallest: Sequence[int],
+def _detect(
+    method: Callable[..., list[Faces]], photos: Sequence[Photo], *inputs: Sequence[Any]
 ) -> list[Faces]:
-    """The detector's faces; a photo that OpenCV rejects gets no faces but a reason."""
+    """The result of a detector's method; a photo that OpenCV rejects gets no faces, and a reason.
+
+    Parameters
+    ----------
+    method
+        `find` or `force`.
+    inputs
+        The method's arguments, one element for each photo.
+    """
     if not photos:
         return []
     try:
-        return detector.find(images, smallest)
+        return method(*inputs)
     except cv2.error:
         if len(photos) > 1:
-            one_by_one = zip(photos, images, smallest, strict=True)
-            return [_find(detector, [p], [i], [s])[0] for p, i, s in one_by_one]
+            rows = zip(photos, *inputs, strict=True)
+            return [
+                _detect(method, [photo], *([value] for value in row))[0] for photo, *row in rows
+            ]
         with photos[0].skipped_on_error():
             raise
         return [Faces(np.empty((0, 5)), np.empty((10, 0), np.float32))]
@@ -205,7 +204,7 @@ def around_landmarks(
             frame = cv2.warpAffine(photo.image, matrix, (2 * width, 2 * height), borderValue=0.0)
             framed.append(photo)
             frames.append(frame)
-    found = _find(detector, framed, frames, [height] * len(framed))
+    found = _detect(detector.find, framed, frames, [height] * len(framed))
     for photo, frame, faces in zip(framed, frames, found, strict=True):
         if len(faces.boxes):
             with photo.skipped_on_error():
@@ -220,7 +219,7 @@ def at_box(
     known = [(photo, photo.bbox) for photo in photos if photo.bbox is not None]
     images = [photo.image for photo, _ in known]
     smallest = [max(image.shape[0] // 4, 1) for image in images]
-    found = _find(detector, [photo for photo, _ in known], images, smallest)
+    found = _detect(detector.find, [photo for photo, _ in known], images, smallest)
     for (photo, bbox), faces in zip(known, found, strict=True):
         overlaps = [IOU(bbox, box) for box in faces.boxes]
         if overlaps and max(overlaps) > MINIMUM_OVERLAP:
@@ -232,13 +231,14 @@ def at_box(
 def in_box(
     photos: Sequence[Photo], detector: Detector, image_size: tuple[int, int], choose: Choice
 ) -> None:
-    """Runs the detector's later networks on the box, and accepts a low score."""
-    for photo in photos:
-        if photo.bbox is None:
-            continue
-        with photo.skipped_on_error():
-            (faces,) = detector.force([photo.image], [photo.bbox])
-            if len(faces.boxes) and faces.boxes[0, 4] >= MINIMUM_FORCED_SCORE:
+    """Runs only the refine and output networks on the known box."""
+    known = [(photo, photo.bbox) for photo in photos if photo.bbox is not None]
+    boxes = [bbox for _, bbox in known]
+    images = [photo.image for photo, _ in known]
+    found = _detect(detector.force, [photo for photo, _ in known], images, boxes)
+    for (photo, _), faces in zip(known, found, strict=True):
+        if len(faces.boxes) and faces.boxes[0, 4] >= MINIMUM_FORCED_SCORE:
+            with photo.skipped_on_error():
                 photo.face = warp_to_template(photo.image, faces.landmark(0), image_size)
 
 
@@ -273,5 +273,18 @@ def crop_centre(
             photo.face = cv2.resize(centre, image_size[::-1])
 
 
-ATTEMPTS = (around_landmarks, at_box, in_box, crop_box, crop_centre)
-"""The functions for `WAYS`, in the same order."""
+class Way(NamedTuple):
+    """A way of finding a face, and what 2018's counter for it counts."""
+
+    attempt: Callable[[Sequence[Photo], Detector, tuple[int, int], Choice], None]
+    description: str
+
+
+WAYS = (
+    Way(around_landmarks, "face found again around its landmarks"),
+    Way(at_box, "face found in the photo at the known box"),
+    Way(in_box, "landmarks found in the known box"),
+    Way(crop_box, "known box cropped"),
+    Way(crop_centre, "centre cropped"),
+)
+"""In the order in which they are tried."""

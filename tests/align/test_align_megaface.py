@@ -357,3 +357,46 @@ def test_2018_functions():
     assert to_rgb(grey).shape == (2, 3, 3)
     np.testing.assert_array_equal(to_rgb(grey)[..., 2], grey)
     assert MtcnnDetector._fields == ("pnet", "rnet", "onet")
+
+
+def test_few_decoded_photos_are_in_memory_at_once(tmp_path, portrait, monkeypatch):
+    """However small their files are."""
+    jobs = []
+    for number in range(7):
+        path = tmp_path / f"{number}.png"
+        Image.fromarray(portrait).save(path)
+        key = Key(path.name, "", "")
+        jobs.append(alignment.Job(str(path), str(tmp_path / "out" / path.name), None, None, key))
+    jobs[3] = jobs[3]._replace(photo=str(tmp_path / "missing.png"))
+    together = []
+
+    def align(photos, *_):
+        together.append(len(photos))
+        for photo in photos:
+            photo.face, photo.way = photo.image[:112, :112], 0
+
+    monkeypatch.setattr(alignment, "align_photos", align)
+    monkeypatch.setattr(alignment, "DECODED_BYTES", 2 * portrait.nbytes - 1)
+    outcomes = alignment.align_group(jobs, alignment.Settings())
+    assert together == [2, 2, 2]
+    assert [outcome.way for outcome in outcomes] == [0, 0, 0, None, 0, 0, 0]
+    assert outcomes[3] == Outcome(None, "there is no such file", final=False)
+
+
+def test_an_old_face_stays_until_its_photo_is_done(tmp_path, portrait, monkeypatch):
+    photo, target = tmp_path / "a.png", tmp_path / "out.png"
+    Image.fromarray(portrait).save(photo)
+    target.write_bytes(b"old")
+    job = alignment.Job(str(photo), str(target), None, None, Key("a", "", ""))
+
+    def crash(*_):
+        assert target.read_bytes() == b"old"
+        raise Interrupted
+
+    with monkeypatch.context() as patched:
+        patched.setattr(alignment, "align_photos", crash)
+        with pytest.raises(Interrupted):
+            alignment.align_group([job], alignment.Settings())
+    assert target.read_bytes() == b"old"
+    assert alignment.align_group([job], alignment.Settings()) == [Outcome(0, "")]
+    assert cv2.imread(str(target)).shape == (112, 112, 3)

@@ -22,8 +22,8 @@ def outcome(path, key, settings=SETTINGS, defaults=None, target=""):
     return Journal(path, settings, defaults).outcome(key, target)
 
 
-def key(name, photo="1", known="", version_1="f"):
-    return Key(name, photo, known, version_1)
+def key(name, stamp="1", known="", version_1="f"):
+    return Key(name, stamp, known, version_1)
 
 
 def test_outcomes_are_read_back(tmp_path):
@@ -33,7 +33,7 @@ def test_outcomes_are_read_back(tmp_path):
     assert outcome(path, key("s/名.jpg"), target=str(target)) == ALIGNED
     assert outcome(path, key("b")) == NO_FACE
     assert outcome(path, key("c")) is None, "unreadable photos are tried again"
-    assert outcome(path, key("b", photo="2")) is None
+    assert outcome(path, key("b", stamp="2")) is None
     assert outcome(path, key("b", known="3")) is None
     assert outcome(path, key("unknown")) is None
 
@@ -47,9 +47,9 @@ def test_an_aligned_face_must_still_exist(tmp_path):
 def test_later_lines_win(tmp_path):
     path = str(tmp_path / "journal")
     write(path, (key("a"), NO_FACE))
-    write(path, (key("a", photo="2"), Outcome(None, "other")))
+    write(path, (key("a", stamp="2"), Outcome(None, "other")))
     assert outcome(path, key("a")) is None
-    assert outcome(path, key("a", photo="2")).reason == "other"
+    assert outcome(path, key("a", stamp="2")).reason == "other"
 
 
 def test_a_line_that_was_cut_off_is_ignored(tmp_path):
@@ -115,3 +115,27 @@ def test_it_can_be_appended_to(version_1):
     write(version_1, (key("b"), NO_FACE))
     assert outcome(version_1, key("a", version_1="20-3-beef")) == NO_FACE
     assert outcome(version_1, key("b")) == NO_FACE
+
+
+def test_a_journal_of_version_1_1_0_says_nothing_about_later_settings(version_1):
+    a = key("a", version_1="20-3-beef")
+    later = {**SETTINGS, "colour": "rgb"}
+    assert outcome(version_1, a, later, {"colour": "rgb"}) == NO_FACE
+    assert outcome(version_1, a, {**later, "colour": "bgr"}, {"colour": "rgb"}) is None
+
+
+def test_a_setting_that_this_version_does_not_know_invalidates_an_outcome(tmp_path):
+    path = str(tmp_path / "journal")
+    write(path, (key("a"), NO_FACE), settings={**SETTINGS, "colour": "bgr"})
+    assert outcome(path, key("a")) is None
+
+
+@pytest.mark.parametrize("damage", ['{"settings": 3}', '{"version": 2, "sett', "[1, 2", "\x00\x00"])
+def test_outcomes_after_an_unreadable_line_count_from_the_next_settings_on(tmp_path, damage):
+    path = tmp_path / "journal"
+    write(str(path), (key("a"), NO_FACE))
+    with open(path, "a") as file:
+        file.write(damage + "\n" + json.dumps(["b", "1", "", None, "no face", True]) + "\n")
+    write(str(path), (key("c"), NO_FACE))
+    found = {name: outcome(str(path), key(name)) for name in "abc"}
+    assert found == {"a": NO_FACE, "b": None, "c": NO_FACE}

@@ -20,13 +20,16 @@ class Scripted:
         self.answers = list(answers)
         self.forced = list(forced)
         self.questions = []
+        self.calls = []
 
     def find(self, images, smallest):
+        self.calls.append(("find", len(images)))
         for image, minsize in zip(images, smallest, strict=True):
             self.questions.append((image.shape[:2], minsize))
         return [self.answers.pop(0) for _ in images]
 
     def force(self, images, boxes):
+        self.calls.append(("force", len(images)))
         assert len(images) == len(boxes)
         return [self.forced.pop(0) for _ in images]
 
@@ -200,6 +203,7 @@ def test_photos_of_one_list_take_different_ways():
     )  # fmt: skip
     photos = [Photo(PHOTO, bbox, landmark) for bbox, landmark, _ in cases]
     align_photos(photos, detector)
+    assert detector.calls == [("find", 2), ("find", 5), ("find", 4), ("force", 3)]
     assert not detector.answers
     assert not detector.forced
     for photo, (face, way) in zip(photos, alone, strict=True):
@@ -234,7 +238,7 @@ def test_coinciding_landmarks_are_a_reason_to_skip_the_photo():
 
 def test_real_landmarks_end_on_the_template(detector, portrait):
     face, way = align_face(portrait, None, None, detector)
-    assert WAYS[way] == "face found again around its landmarks"
+    assert WAYS[way].description == "face found again around its landmarks"
     frame = np.zeros((224, 224, 3), np.uint8)
     frame[56:168, 56:168] = face
     (found,) = detector.find([frame], [60])

@@ -64,11 +64,14 @@ def test_scikit_image_and_the_closed_form_give_the_same_face(portrait):
         single = preprocess(portrait, landmark=landmark, image_size="112,112").astype(int)
         batch = warp_to_template(portrait, landmark)
         # cv2.warpAffine rounds coordinates to 1/32 pixel, so the last bits of a matrix matter.
-        assert np.abs(single - batch).max() <= 12
-        assert np.abs(single - batch).mean() < 0.05
+        assert np.abs(single - batch).max() <= 2
+        assert np.abs(single - batch).mean() < 0.01
 
 
-@pytest.mark.parametrize("landmark", [np.full((5, 2), 7.0), np.full((5, 2), np.nan)])
+@pytest.mark.parametrize(
+    "landmark",
+    [np.full((5, 2), 7.0), np.full((5, 2), np.nan), np.arange(10.0).reshape(5, 2) * 1e30],
+)
 def test_degenerate_landmarks_are_rejected(landmark, photo):
     with pytest.raises(InputError, match="degenerate"):
         preprocess(photo, landmark=landmark)
