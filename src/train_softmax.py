@@ -10,7 +10,6 @@ batches) and at the end, depending on `--ckpt`.
 import argparse
 from collections.abc import Sequence
 
-from src import training_command
 from src.common.arguments import resolve_arguments
 from src.common.errors import run_command
 from src.common.log import appended_log, configure_logging
@@ -18,6 +17,7 @@ from src.common.mxnet_backend import Parameters, mx
 from src.loading.face_iter import FaceImageIter
 from src.losses.metrics import AccMetric, LossValueMetric
 from src.losses.registry import classification_losses
+from src.training import command
 from src.training.hooks import Hook
 from src.training.preparation import TrainingSet, check_labels
 from src.training.trainer import Trainer
@@ -28,7 +28,7 @@ __all__ = ["AccMetric", "LossValueMetric", "get_symbol", "main", "parse_args", "
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line: 2018's flags and defaults, and a few more."""
     losses = classification_losses()
-    parser, groups = training_command.shared_parser(__doc__, losses, default_loss=4, ckpt=1)
+    parser, groups = command.shared_parser(__doc__, losses, default_loss=4, ckpt=1)
     add = groups["loss"].add_argument
     add("--scale", type=float, default=0.9993, help="no effect: it belonged to 2018's own operator")
     add = groups["network"].add_argument
@@ -37,7 +37,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--fc7-wd-mult", type=float, default=1.0, help="factor for the classifier's weight decay")
     add("--fc7-lr-mult", type=float, default=1.0, help="factor for the classifier's learning rate")
     args = parser.parse_args(argv)
-    training_command.check_flags(parser, args)
+    command.check_flags(parser, args)
     return args
 
 
@@ -51,7 +51,7 @@ def get_symbol(
     args
         From `parse_args`, with `num_classes` added.
     """
-    return training_command.symbol_of(args, arg_params, aux_params)
+    return command.symbol_of(args, arg_params, aux_params)
 
 
 def make_data(
@@ -82,7 +82,7 @@ def train_net(args: argparse.Namespace, hooks: Sequence[Hook] = ()) -> None:
     hooks
         Called after the run's own hooks; CONTRIBUTING shows one.
     """
-    training_command.train(args, make_data, hooks)
+    command.train(args, make_data, hooks)
 
 
 def main(args: Sequence[str] | argparse.Namespace | None = None) -> None:

@@ -11,7 +11,6 @@ import argparse
 import logging
 from collections.abc import Sequence
 
-from src import training_command
 from src.common.arguments import positive_int, resolve_arguments
 from src.common.errors import InputError, run_command
 from src.common.log import appended_log, configure_logging
@@ -19,6 +18,7 @@ from src.common.mxnet_backend import Parameters, mx
 from src.loading.triplet_iter import FaceImageIter
 from src.losses.metrics import AccMetric, LossValueMetric
 from src.losses.triplet import Triplet
+from src.training import arguments, command
 from src.training.hooks import Hook
 from src.training.preparation import TrainingSet
 from src.training.trainer import Trainer
@@ -31,9 +31,7 @@ log = logging.getLogger(__name__)
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line: 2018's flags and defaults, and a few more."""
     losses = {Triplet.number: Triplet}
-    parser, groups = training_command.shared_parser(
-        __doc__, losses, default_loss=Triplet.number, ckpt=2
-    )
+    parser, groups = command.shared_parser(__doc__, losses, default_loss=Triplet.number, ckpt=2)
     add = groups["data"].add_argument
     add("--images-per-identity", type=positive_int, default=5, help="maximum in a bag")
     add(
@@ -48,7 +46,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add = groups["optimizer"].add_argument
     add("--noise-sgd", type=float, default=0.0, help="standard deviation of noise on the gradients")
     args = parser.parse_args(argv)
-    training_command.check_flags(parser, args)
+    command.check_flags(parser, args)
     return args
 
 
@@ -67,7 +65,7 @@ def get_symbol(
     sym_embedding
         (N, D), used instead of the network that the flags describe.
     """
-    return training_command.symbol_of(args, arg_params, aux_params, sym_embedding)
+    return command.symbol_of(args, arg_params, aux_params, sym_embedding)
 
 
 def whole_triplets(per_batch_size: int) -> int:
@@ -116,10 +114,8 @@ def train_net(args: argparse.Namespace, hooks: Sequence[Hook] = ()) -> None:
     hooks
         Called after the run's own hooks; CONTRIBUTING shows one.
     """
-    args.per_batch_size = whole_triplets(
-        args.per_batch_size or training_command.DEFAULT_PER_BATCH_SIZE
-    )
-    training_command.train(args, make_data, hooks)
+    args.per_batch_size = whole_triplets(args.per_batch_size or arguments.PER_BATCH_SIZE)
+    command.train(args, make_data, hooks)
 
 
 def main(args: Sequence[str] | argparse.Namespace | None = None) -> None:

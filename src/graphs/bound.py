@@ -1,4 +1,6 @@
-"""The graph that is bound instead of a symbol: the same function, faster, and without MXNet's bugs.
+"""The graph that is bound instead of a symbol: the same function, faster.
+
+It also avoids bugs of MXNet that `plain_concat` and `prelu` describe.
 
 Its parameters differ from the symbol's: some are merged, some are added. `BoundGraph` converts
 between the two, so the rest of the code only sees the symbol and its parameters.
@@ -24,6 +26,7 @@ class BoundGraph:
     on_cpu
         Whether it will be bound on CPUs; a GPU gets the stock PReLU and concatenations.
     for_training
+        Whether it needs gradients.
     extend
         Builds what is trained on top of the rewritten symbol, such as a loss.
 
@@ -65,18 +68,21 @@ class BoundGraph:
         return self.split(arg_params), aux_params
 
     def merge(self, arrays: Parameters) -> Parameters:
-        """Arrays under the bound graph's names, given arrays under the original's."""
+        """Arrays under the bound graph's names, given arrays under the original's.
+
+        Parts of a parameter of which others are missing keep their names.
+        """
         if not self.parts:
             return arrays
         arrays = dict(arrays)
         for name, originals in self.parts.items():
-            parts = [arrays.pop(original, None) for original in originals]
-            if all(part is not None for part in parts):
+            if all(original in arrays for original in originals):
+                parts = [arrays.pop(original) for original in originals]
                 arrays[name] = mx.nd.concat(*parts, dim=0)
         return arrays
 
     def split(self, arrays: Parameters) -> Parameters:
-        """Arrays under the original's names, given arrays under the bound graph's."""
+        """Arrays under the original's names, given arrays under the bound graph's, as views."""
         if not self.parts:
             return arrays
         result: Parameters = {}

@@ -19,7 +19,7 @@ log = logging.getLogger()  # 2018: the line "INFO:root:loading recordio …"
 
 
 class RecordImageIter(mx.io.DataIter, ABC):
-    """The common part of both `FaceImageIter`: the open records, the shapes, the decoding threads.
+    """What the two `FaceImageIter` classes share: records, shapes and decoding threads.
 
     Parameters
     ----------
@@ -50,8 +50,6 @@ class RecordImageIter(mx.io.DataIter, ABC):
     InputError, FileNotFoundError
         The records are missing, have no header or are damaged; the message says how to repair them.
     """
-
-    seq: list[int]
 
     def __init__(
         self,
@@ -89,7 +87,13 @@ class RecordImageIter(mx.io.DataIter, ABC):
         self._augmentation = Augmentation(rand_mirror, aug_list, mean, cutoff)
         self._threads = threads
         self.batches = self._new_batches()
+        self.seq = self.imgidx
         self.epoch = -1
+        self._check_records()
+
+    @abstractmethod
+    def _check_records(self) -> None:
+        """Warns about records that are unusual for this iterator, or raises InputError."""
 
     def _new_batches(self) -> ImageBatches:
         """An `ImageBatches` of these records and shapes."""
@@ -153,9 +157,7 @@ class FaceImageIter(RecordImageIter):
         (N + 1, N + 1 + C) for N images of C identities.
     """
 
-    def __init__(self, *args: Any, **settings: Any) -> None:
-        super().__init__(*args, **settings)
-        self.seq = self.imgidx
+    def _check_records(self) -> None:
         if len(self.imgidx) < self.batch_size:
             log.warning(
                 "%s contains %d images, fewer than a batch of %d: a batch repeats images",

@@ -11,7 +11,8 @@ from sklearn.preprocessing import normalize
 from src.common.errors import InputError, NoMoreData
 from src.common.mxnet_backend import mx
 from src.loading.face_iter import RecordImageIter
-from src.loading.triplet_mining import Triplet, semi_hard_triplets, squared_distances
+from src.loading.image_batches import Augmenter
+from src.loading.triplet_mining import Triplet, arranged, semi_hard_triplets, squared_distances
 
 log = logging.getLogger()  # 2018: its lines begin with "INFO:root:"
 
@@ -42,8 +43,10 @@ class FaceImageIter(RecordImageIter):
         Images in a bag, margin alpha, and the largest squared distance of a positive pair (0: any).
     mx_model
         A Module bound for batches of `batch_size` whose first output is the embedding.
-    args, settings
-        As for `src.loading.face_iter.RecordImageIter`; the order is always random.
+    shuffle
+        No effect: the order is always random.
+
+    The other parameters are those of `src.loading.face_iter.RecordImageIter`.
 
     Attributes
     ----------
@@ -61,12 +64,21 @@ class FaceImageIter(RecordImageIter):
     def __init__(
         self,
         batch_size: int,
-        *args: Any,
+        data_shape: Sequence[int],
+        path_imgrec: str | None = None,
+        shuffle: bool = False,
+        aug_list: list[Augmenter] | None = None,
+        mean: Sequence[float] | None = None,
+        rand_mirror: bool = False,
+        cutoff: int = 0,
+        data_name: str = "data",
+        label_name: str = "softmax_label",
         ctx_num: int = 1,
         images_per_identity: int = 5,
         triplet_params: Sequence[Any] = (3600, 0.3, 0.0),
         mx_model: mx.mod.Module | None = None,
-        **settings: Any,
+        threads: int = 2,
+        seed: int | None = None,
     ) -> None:
         self.ctx_num = ctx_num
         self.per_batch_size = batch_size // ctx_num
@@ -74,8 +86,20 @@ class FaceImageIter(RecordImageIter):
         self.triplet_bag_size, self.triplet_alpha, self.triplet_max_ap = triplet_params
         self.mx_model = mx_model
         self._check_settings(batch_size)
-        super().__init__(batch_size, *args, **settings)
-        self._fit_bag_to_set(self.reader.path)
+        super().__init__(
+            batch_size,
+            data_shape,
+            path_imgrec,
+            shuffle,
+            aug_list,
+            mean,
+            rand_mirror,
+            cutoff,
+            data_name,
+            label_name,
+            threads,
+            seed,
+        )
         self.bag = self._new_batches()
         self.seq = []
         self.triplet_seq: list[int] = []  # all images of this round through the identities
@@ -101,13 +125,13 @@ class FaceImageIter(RecordImageIter):
         if self.mx_model is None:
             raise InputError("FaceImageIter needs mx_model, the module that embeds the bag")
 
-    def _fit_bag_to_set(self, path_imgrec: str) -> None:
+    def _check_records(self) -> None:
         """Reduces the bag size to what one round through the identities gives."""
         counts = np.array([stop - start for start, stop in self.id2range.values()])
         if len(counts) < 2 or counts.max() < 2:
             raise InputError(
-                f"{path_imgrec}: triplets need at least 2 identities, and one of at least 2 images;"
-                f" there are {len(counts)} identities, the largest of {counts.max()} images"
+                f"{self.reader.path}: triplets need at least 2 identities, and one of at least 2 "
+                f"images; there are {len(counts)} identities, the largest of {counts.max()} images"
             )
         available = int(np.minimum(counts, self.images_per_identity).sum())
         if self.triplet_bag_size > available:
@@ -123,9 +147,7 @@ class FaceImageIter(RecordImageIter):
             )
             self.triplet_bag_size = available
         if self.triplet_bag_size < 3:
-            raise InputError(
-                f"--triplet-bag-size {self.triplet_bag_size}: a triplet needs 3 images"
-            )
+            raise InputError(f"--triplet-bag-size {self.triplet_bag_size}: at least 3 are needed")
 
     @property
     def batches_per_epoch(self) -> int:
@@ -186,20 +208,18 @@ class FaceImageIter(RecordImageIter):
             empty_bags = 0 if found else empty_bags + 1
             if empty_bags == MOST_EMPTY_BAGS:
                 raise NoTriplets(self._why_empty())
-        self.seq = self._arranged(triplets)
+        self.seq = arranged(triplets, self.per_batch_size // 3, self.ctx_num)
 
     def _why_empty(self) -> str:
+        max_ap = ""
+        if self.triplet_max_ap > 0:
+            max_ap = f"; or --triplet-max-ap {self.triplet_max_ap:g} leaves no positive pair"
         return (
             f"{MOST_EMPTY_BAGS} bags of {self.triplet_bag_size} images in a row gave no triplet: "
             "no negative is farther than its positive by less than --triplet-alpha "
             f"{self.triplet_alpha:g}. Either all identities of this set are already separated, and "
             "training is finished; or all embeddings are nearly equal: use a lower --lr or another "
-            "--pretrained"
-            + (
-                f"; or --triplet-max-ap {self.triplet_max_ap:g} leaves no positive pair"
-                if self.triplet_max_ap > 0
-                else ""
-            )
+            f"--pretrained{max_ap}"
         )
 
     def _next_bag(self) -> tuple[list[int], np.ndarray]:
@@ -255,13 +275,6 @@ class FaceImageIter(RecordImageIter):
             self.triplet_alpha,
             self.triplet_max_ap,
         )
-
-    def _arranged(self, triplets: list[Triplet]) -> list[int]:
-        """Record numbers, batch by batch; for each device anchors, positives, negatives."""
-        per_device = self.per_batch_size // 3
-        complete = len(triplets) // (per_device * self.ctx_num) * per_device * self.ctx_num
-        blocks = np.array(triplets[:complete], np.int64).reshape(-1, per_device, 3)
-        return blocks.transpose(0, 2, 1).ravel().tolist()
 
     def state(self) -> dict[str, Any]:
         """What `restore` needs to continue after the last batch: numbers and lists of numbers."""

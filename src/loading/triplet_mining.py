@@ -121,3 +121,19 @@ def _with_negatives(
     columns = np.nonzero(fits)[1]  # row by row, `counts` of each
     negatives = columns[np.cumsum(counts) - counts + drawn]
     return np.stack([anchors, positives, negatives], axis=1)
+
+
+def arranged(triplets: Sequence[Triplet], per_device: int, devices: int) -> list[int]:
+    """Record numbers, batch by batch; for each device its anchors, positives, then negatives.
+
+    Parameters
+    ----------
+    triplets
+        Of record numbers; those that do not fill a last batch are dropped.
+    per_device
+        Number of triplets that a batch has on each device.
+    """
+    per_batch = per_device * devices
+    complete = len(triplets) // per_batch * per_batch
+    blocks = np.array(triplets[:complete], np.int64).reshape(-1, per_device, 3)
+    return blocks.transpose(0, 2, 1).ravel().tolist()

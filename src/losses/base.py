@@ -1,7 +1,8 @@
 """The interface of a training loss: its settings, which are flags; its head; and its log lines.
 
-A loss is one module with one subclass of `Loss`; CONTRIBUTING shows a complete one. Nothing else
-needs to change: `registry` finds the class by its `number`.
+A loss is one module with one class; CONTRIBUTING shows a complete one. `registry` finds it by its
+`number`, and `train_softmax` offers it if it is a `ClassificationLoss`. A loss that needs special
+batches, such as the triplet loss, also needs a command that samples them.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ def setting(default: Any, help: str) -> Any:
 class ClassWeights(NamedTuple):
     """The class vectors `fc7_weight` of a classifier, (`num_classes`, `embedding_size`).
 
-    `lr_mult` and `wd_mult` multiply their learning rate and weight decay.
+    `lr_mult` and `wd_mult`, factors of their learning rate and weight decay, become attributes of
+    the saved graph, as in 2018; the optimizer is given the same numbers, see `make_optimizer`.
     """
 
     num_classes: int
@@ -51,6 +53,8 @@ class Loss(ABC):
     lr_steps
         Batches after which the learning rate falls if `--lr-steps` is empty, for batches of
         `REFERENCE_BATCH` images.
+    remedy
+        What to do if the loss becomes NaN or infinite.
     step_inputs
         Inputs of the trained graph, (N,) each, that change from step to step; `step_values` gives
         their values.
@@ -60,6 +64,7 @@ class Loss(ABC):
     title: ClassVar[str]
     formula: ClassVar[str] = ""
     lr_steps: ClassVar[Sequence[int]] = (100000, 140000, 160000)
+    remedy: ClassVar[str] = "use a lower --lr"
     step_inputs: ClassVar[Sequence[str]] = ()
 
     def __post_init__(self) -> None:

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from abc import abstractmethod
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from src.common.mxnet_backend import mx
 from src.losses.base import ClassWeights, Loss
@@ -40,6 +40,10 @@ class ClassificationLoss(Loss):
     alone, summed in place). At most 2 more exist at a time. Normalising the class vectors writes 1
     array of (C, D) forward and 1 backward. `benchmarks/margin.py` measures the cost.
     """
+
+    remedy: ClassVar[str] = (
+        "use a lower --lr, or start from a softmax checkpoint (--loss-type 0, then --pretrained)"
+    )
 
     @abstractmethod
     def logits(self, inputs: Inputs) -> mx.sym.Symbol:
@@ -109,7 +113,10 @@ def change_own_logits(
 def _replace_entries(
     logits: mx.sym.Symbol, target: mx.sym.Symbol, label: mx.sym.Symbol, num_classes: int
 ) -> mx.sym.Symbol:
-    """The same without a mask: one array of (N, C) forward, two backward."""
+    """`logits` (N, C) with each row's entry at `label` replaced by `target`, (N,) each.
+
+    Without a mask: one array of (N, C) forward, two backward.
+    """
     # index_copy returns garbage as the gradient of its index, and does not check the index.
     label = mx.sym.clip(mx.sym.BlockGrad(label), 0, num_classes - 1)
     column = mx.sym.cast(label, dtype="int64")

@@ -22,7 +22,7 @@ class CosineLoss(ClassificationLoss):
     """Logits s·cos θ, (N, C), and s·margin(cos θ) for an image's own class."""
 
     margin_s: float = setting(64.0, "scale of the logits")
-    margin_m: float = setting(0.5, "margin: an angle (losses 4 and 5) or a cosine (loss 2)")
+    margin_m: float = setting(0.5, "margin: an angle, or for CosineFace a cosine")
 
     def check(self) -> None:
         """Raises InputError unless the scale is positive."""

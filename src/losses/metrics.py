@@ -24,10 +24,9 @@ class _RunningMean(mx.metric.EvalMetric):
         self.global_num_inst += count
 
 
-def _flat_labels(label: mx.nd.NDArray) -> np.ndarray:
-    """Class numbers, int64 (N,), of labels (N,) or (N, k), where they are the first column."""
-    label = label.asnumpy()
-    return (label[:, 0] if label.ndim == 2 else label).astype(np.int64)
+def _flat_labels(label: mx.nd.NDArray) -> mx.nd.NDArray:
+    """Class numbers (N,) of labels (N,) or (N, k), where they are the first column."""
+    return label[:, 0] if label.ndim == 2 else label
 
 
 class AccMetric(_RunningMean):
@@ -50,7 +49,8 @@ class AccMetric(_RunningMean):
             The head's outputs; the second is the probabilities (N, C).
         """
         best = preds[1].argmax(axis=1).asnumpy().astype(np.int64)
-        self.add(float((best == _flat_labels(labels[0])).sum()), len(best))
+        own = _flat_labels(labels[0]).asnumpy().astype(np.int64)
+        self.add(float((best == own).sum()), len(best))
 
 
 class CrossEntropyMetric(_RunningMean):
@@ -61,7 +61,7 @@ class CrossEntropyMetric(_RunningMean):
 
     def update(self, labels: Sequence[mx.nd.NDArray], preds: Sequence[mx.nd.NDArray]) -> None:
         """Adds a batch; parameters as for `AccMetric.update`."""
-        label = labels[0][:, 0] if labels[0].ndim == 2 else labels[0]
+        label = _flat_labels(labels[0])
         own = preds[1].pick(label.as_in_context(preds[1].context), axis=1).asnumpy()
         # `maximum` passes NaN on; the hook that stops a diverged run relies on it.
         losses = -np.log(np.maximum(own.astype(np.float64), SMALLEST_PROBABILITY))
@@ -77,5 +77,5 @@ class LossValueMetric(_RunningMean):
     def update(
         self, labels: Sequence[mx.nd.NDArray] | None, preds: Sequence[mx.nd.NDArray]
     ) -> None:
-        """Adds a batch; `labels` are ignored."""
+        """Adds a batch; `labels` are ignored. 2018: with several devices, the loss of the first."""
         self.add(float(preds[-1].asnumpy().ravel()[0]), 1)

@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 import functools
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from src.common.discovery import modules_of
@@ -22,9 +22,34 @@ def losses() -> dict[int, type[Loss]]:
             is_loss = inspect.isclass(member) and issubclass(member, Loss)
             if is_loss and member.__module__ == module.__name__ and hasattr(member, "number"):
                 if member.number in found:
-                    raise ValueError(f"{found[member.number]} and {member} have the same number")
+                    raise TypeError(f"{found[member.number]} and {member} have the same number")
                 found[member.number] = member
+    _check_settings(found.values())
     return dict(sorted(found.items()))
+
+
+def _check_settings(found: Iterable[type[Loss]]) -> None:
+    """Raises TypeError for settings that cannot be flags.
+
+    Losses may share a setting, which then is one flag with one default.
+    """
+    defaults: dict[str, Any] = {}
+    for loss in found:
+        if "__dataclass_fields__" not in vars(loss):
+            raise TypeError(
+                f"{loss.__name__} needs the decorator @dataclasses.dataclass(frozen=True)"
+            )
+        for field in dataclasses.fields(loss):
+            default = defaults.setdefault(field.name, field.default)
+            if (type(default), default) != (type(field.default), field.default):
+                raise TypeError(
+                    f"{loss.__name__}.{field.name}: its default is {field.default!r}, but another "
+                    f"loss has {default!r}; choose another name"
+                )
+            if field.default is True:
+                raise TypeError(
+                    f"{loss.__name__}.{field.name}: a flag can only be False by default"
+                )
 
 
 def classification_losses() -> dict[int, type[Loss]]:

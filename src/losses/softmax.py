@@ -17,6 +17,7 @@ class Softmax(ClassificationLoss):
     title: ClassVar[str] = "softmax"
     formula: ClassVar[str] = "x·w + b"
     lr_steps: ClassVar[tuple[int, ...]] = (40000, 60000, 80000)
+    remedy: ClassVar[str] = "use a lower --lr"
 
     fc7_no_bias: bool = setting(False, "no bias")
 

@@ -79,7 +79,7 @@ class NetworkSpec:
             possible = self.versions[name]
             if value not in possible:
                 kinds = ", ".join(map(str, possible))
-                raise InputError(f"--version-{name} {value}: {self._article()} has {kinds}")
+                raise InputError(f"--version-{name} {value}: {self._article()} accepts {kinds}")
 
     def _article(self) -> str:
         """'an r network'; the name itself if the family has only one."""

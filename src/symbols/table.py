@@ -19,6 +19,12 @@ def specs() -> list[NetworkSpec]:
         for member in vars(module).values()
         if isinstance(member, NetworkSpec)
     ]
+    by_name: dict[tuple[str, int | None], NetworkSpec] = {}
+    for spec in found:
+        for number in (None,) if spec.numbers is None else spec.numbers:
+            if by_name.setdefault((spec.letter, number), spec) is not spec:
+                other = by_name[spec.letter, number].family
+                raise TypeError(f"{other} and {spec.family} have the same letter and number")
     return sorted(found, key=lambda spec: (spec.letter, spec.numbers is None))
 
 
@@ -45,11 +51,20 @@ def parse_network(network: str) -> tuple[str, int]:
 
 
 def find_network(network: str) -> tuple[NetworkSpec, int]:
-    """(spec, number) of a network's name; raises InputError like `parse_network`."""
+    """(spec, number) of a network's name; a spec that lists the number comes before one of any.
+
+    Raises
+    ------
+    InputError
+        There is no such network.
+    """
     letter, number = parse_network(network)
     of_letter = [spec for spec in specs() if spec.letter == letter]
-    exact = [spec for spec in of_letter if spec.numbers is not None and number in spec.numbers]
-    return (exact or of_letter[::-1])[0], number
+    for spec in of_letter:  # sorted: those with numbers first
+        if spec.numbers is None or number in spec.numbers:
+            return spec, number
+    names = ", ".join(f"{letter}{n}" for spec in of_letter for n in spec.numbers or ())
+    raise InputError(f"--network {network}: expected one of {names}")
 
 
 @functools.lru_cache(maxsize=1)

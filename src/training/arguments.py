@@ -2,7 +2,15 @@
 
 import argparse
 
-from src.common.arguments import add_seed_argument, natural_int, positive_int
+from src.common.arguments import (
+    add_seed_argument,
+    natural_float,
+    natural_int,
+    positive_float,
+    positive_int,
+)
+
+PER_BATCH_SIZE = 128  # 2018: also for --per-batch-size 0
 
 
 def lr_steps_text(text: str) -> str:
@@ -22,7 +30,10 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
     group.add_argument("--data-dir", default="", help="folder of train.rec, train.idx, property")
     group.add_argument("--rand-mirror", type=int, default=1, help="1: mirror half of the images")
     group.add_argument(
-        "--cutoff", type=int, default=0, help="side in pixels of a random grey square; 0: none"
+        "--cutoff",
+        type=natural_int,
+        default=0,
+        help="side in pixels of a random grey square; 0: none",
     )
     group.add_argument("--threads", type=positive_int, default=2, help="number of decoding threads")
     group.add_argument(
@@ -82,16 +93,21 @@ def add_optimizer_arguments(parser: argparse.ArgumentParser) -> argparse._Argume
     """Adds the flags of batch size, learning rate and so on; returns the group."""
     group = parser.add_argument_group("optimizer")
     add = group.add_argument
-    add("--per-batch-size", type=int, default=128, help="images per batch and device")
-    add("--lr", type=float, default=0.1, help="initial learning rate")
+    add(
+        "--per-batch-size",
+        type=natural_int,
+        default=PER_BATCH_SIZE,
+        help=f"images per batch and device; 0: {PER_BATCH_SIZE}",
+    )
+    add("--lr", type=positive_float, default=0.1, help="initial learning rate")
     add(
         "--lr-steps",
         type=lr_steps_text,
         default="",
         help="batches after which the learning rate falls to a tenth; empty: 2018's steps",
     )
-    add("--wd", type=float, default=0.0005, help="weight decay")
-    add("--mom", type=float, default=0.9, help="momentum")
+    add("--wd", type=natural_float, default=0.0005, help="weight decay")
+    add("--mom", type=natural_float, default=0.9, help="momentum")
     return group
 
 
@@ -114,7 +130,7 @@ def add_run_arguments(parser: argparse.ArgumentParser, ckpt: int) -> argparse._A
         help="checkpoints: 0 none, 1 when verification is good (and at the end), 2 always",
     )
     add("--end-epoch", type=positive_int, default=100000, help="number of epochs")
-    add("--max-steps", type=natural_int, default=0, help="number of batches; 0: no limit")
+    add("--max-steps", type=int, default=0, help="number of batches; 0 or less: no limit")
     add(
         "--verbose",
         type=positive_int,

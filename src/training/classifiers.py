@@ -15,10 +15,20 @@ from src.losses.base import ClassWeights, Loss
 class Classifier(ABC):
     """The interface between a `Trainer` and a classifier.
 
-    The methods with a body suit a classifier that is part of the module's graph. One that has
-    arrays outside of that graph returns just the embedding from `trained_graph`, and overrides
-    `forward_backward`, `update`, `outputs`, `update_metric` and the methods of its parameters.
+    The methods with a body suit a classifier that is part of the module's graph. One whose class
+    vectors are outside of it returns just the embedding from `trained_graph` and [] from
+    `label_shapes`, and overrides all methods from `forward_backward` on. Its `forward_backward`
+    passes the gradient of the embeddings to `module.backward`.
+
+    Attributes
+    ----------
+    loss
+    num_classes
+        0 if the loss has no classes.
     """
+
+    loss: Loss
+    num_classes: int
 
     @abstractmethod
     def saved_graph(self, embedding: mx.sym.Symbol) -> mx.sym.Symbol:
@@ -28,9 +38,9 @@ class Classifier(ABC):
     def trained_graph(self, embedding: mx.sym.Symbol) -> mx.sym.Symbol:
         """The graph that the module binds; its first output is the embedding."""
 
-    @abstractmethod
     def metrics(self) -> list[mx.metric.EvalMetric]:
         """The metrics of a training log; one of them is called `lossvalue`."""
+        return self.loss.metrics()
 
     def label_shapes(self, batch_size: int) -> list[tuple[str, tuple[int, ...]]]:
         """Names and shapes of the trained graph's inputs in addition to `data`."""
@@ -40,8 +50,11 @@ class Classifier(ABC):
         """Computes all gradients of a batch; the first step is 1."""
         module.forward_backward(batch)
 
-    def update(self, module: mx.mod.Module) -> None:
-        """Updates all parameters from their gradients."""
+    def update(self, module: mx.mod.Module, optimizer: mx.optimizer.Optimizer, step: int) -> None:
+        """Updates all parameters from their gradients.
+
+        The learning rate of own arrays is `optimizer.lr_scheduler(step)`.
+        """
         module.update()
 
     def outputs(self, module: mx.mod.Module) -> Parameters:
@@ -61,7 +74,24 @@ class Classifier(ABC):
     def set_own_parameters(
         self, arg_params: Parameters | None, initializer: mx.init.Initializer
     ) -> None:
-        """Sets the parameters that are not in the module's graph, from a checkpoint or new."""
+        """Sets the parameters that are not in the module's graph.
+
+        Parameters
+        ----------
+        arg_params
+            Of a checkpoint; those that it does not contain are initialised.
+        """
+
+    def own_gradients(self) -> Parameters:
+        """Gradients of `own_parameters` in the last batch."""
+        return {}
+
+    def own_momentum(self) -> Parameters:
+        """Momentum of `own_parameters`, which is saved in the state of a run."""
+        return {}
+
+    def set_own_momentum(self, momentum: Parameters) -> None:
+        """Restores the momentum; `momentum` contains that of the module's parameters too."""
 
 
 class DenseClassifier(Classifier):
@@ -77,6 +107,7 @@ class DenseClassifier(Classifier):
     def __init__(self, loss: Loss, weights: ClassWeights) -> None:
         self.loss = loss
         self.weights = weights
+        self.num_classes = weights.num_classes
 
     def saved_graph(self, embedding: mx.sym.Symbol) -> mx.sym.Symbol:
         """The loss's graph, from operators that MXNet 1.3.1 has."""
@@ -85,10 +116,6 @@ class DenseClassifier(Classifier):
     def trained_graph(self, embedding: mx.sym.Symbol) -> mx.sym.Symbol:
         """The same function in the form that needs less memory."""
         return self.loss.head(embedding, self.weights, trained=True)
-
-    def metrics(self) -> list[mx.metric.EvalMetric]:
-        """The metrics of the loss."""
-        return self.loss.metrics()
 
     def label_shapes(self, batch_size: int) -> list[tuple[str, tuple[int, ...]]]:
         """The labels, and the step inputs of the loss."""

@@ -2,15 +2,15 @@
 
 import logging
 import math
+import threading
 import time
-from collections.abc import Sequence
 from typing import Protocol
 
 from src.common.errors import NoMoreData
 from src.common.mxnet_backend import mx
-from src.training.hooks import Hook, Progress, call_each
+from src.training.hooks import Hook, Progress
 from src.training.schedule import Schedule
-from src.training.stopping import StopRequest, stop_on_signals
+from src.training.stopping import stop_on_signals
 from src.training.trainer import Trainer
 
 log = logging.getLogger()  # 2018: its lines begin with "INFO:root:"
@@ -31,7 +31,7 @@ def fit(
     train_data: TrainingData,
     metric: mx.metric.CompositeEvalMetric,
     schedule: Schedule,
-    hooks: Sequence[Hook],
+    hook: Hook,
     progress: Progress,
 ) -> bool:
     """Trains until the schedule ends; returns whether a signal stopped it earlier.
@@ -59,10 +59,10 @@ def fit(
             started = time.perf_counter()
             _reset_epoch(metric)
             try:
-                if _run_epoch(trainer, train_data, schedule, hooks, progress, stop):
+                if _run_epoch(trainer, train_data, schedule, hook, progress, stop):
                     break
                 _log_epoch(progress, metric, time.perf_counter() - started)
-                call_each(hooks, "after_epoch", trainer, progress)
+                hook.after_epoch(trainer, progress)
                 progress.epoch += 1
                 progress.nbatch = -1
                 if progress.epoch < schedule.end_epoch:
@@ -72,16 +72,16 @@ def fit(
                     raise
                 log.warning("training ends here: %s", reason)
                 return False
-        return bool(stop)
+        return stop.is_set()
 
 
 def _run_epoch(
     trainer: Trainer,
     train_data: TrainingData,
     schedule: Schedule,
-    hooks: Sequence[Hook],
+    hook: Hook,
     progress: Progress,
-    stop: StopRequest,
+    stop: threading.Event,
 ) -> bool:
     """Trains one epoch; returns whether the run has ended."""
     limit = schedule.max_steps if schedule.max_steps > 0 else math.inf
@@ -94,8 +94,8 @@ def _run_epoch(
         progress.nbatch += 1
         trainer.step(batch, progress.step)
         trainer.update_metric(progress.eval_metric, batch.label)
-        call_each(hooks, "after_step", trainer, progress)
-        if stop:
+        hook.after_step(trainer, progress)
+        if stop.is_set():
             return True
     return True
 

@@ -8,7 +8,7 @@ import datetime
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from src.common.mxnet_backend import mx
@@ -27,7 +27,8 @@ RATE_EVERY = 1000
 class Progress:
     """How far a run is; also what MXNet's own batch callbacks expect.
 
-    `step` counts batches from 1 through the run, `nbatch` from 0 within the epoch.
+    `step` counts batches from 1 through the run, `nbatch` from 0 within the epoch. `eval_metric`
+    has the means since the last speed line, and those of the epoch (`get_global_name_value`).
     """
 
     epoch: int = 0
@@ -43,10 +44,10 @@ class Hook:
         """Called after each batch, when its update is done."""
 
     def after_epoch(self, trainer: Trainer, progress: Progress) -> None:
-        """Called after the last batch of an epoch."""
+        """Called after the last batch of an epoch, unless the run ends with that batch."""
 
     def finish(self, trainer: Trainer, progress: Progress) -> None:
-        """Called at the end of a run, unless a signal ended it."""
+        """Called at the end of a run, unless a signal or a divergence ended it."""
 
 
 class FiniteLoss(Hook):
@@ -54,8 +55,7 @@ class FiniteLoss(Hook):
 
     def after_step(self, trainer: Trainer, progress: Progress) -> None:
         """Raises `Diverged`, which names the batch and what is not finite."""
-        assert progress.eval_metric is not None  # `fit` sets it
-        loss = dict(progress.eval_metric.get_name_value())["lossvalue"]
+        loss = dict(_metric_of(progress).get_name_value())["lossvalue"]
         if math.isfinite(loss):
             return
         raise Diverged(
@@ -88,17 +88,22 @@ class SpeedLine(Hook):
         self.wait_seconds = wait_seconds
         self.started_at: int | None = None
         self.epoch_had_line = True
+        self.previous_nbatch = -1
         self.eta_logged = False
 
     def after_step(self, trainer: Trainer, progress: Progress) -> None:
         """Logs a line when it is due."""
+        # An epoch of one batch has no other place for a line than its first batch.
+        may_log = progress.nbatch > 0 or self.previous_nbatch == 0
+        self.previous_nbatch = progress.nbatch
         if self.started_at is None or (progress.nbatch == 0 and self.epoch_had_line):
             if self.started_at is not None:
                 _metric_of(progress).reset_local()
             self.epoch_had_line = False
             self._start(progress)
-        elif progress.nbatch and (
-            progress.nbatch % SPEED_EVERY == 0 or progress.step - self.started_at >= SPEED_EVERY
+        elif may_log and (
+            (progress.nbatch and progress.nbatch % SPEED_EVERY == 0)
+            or progress.step - self.started_at >= SPEED_EVERY
         ):
             self._log(progress, progress.step - self.started_at)
             self.epoch_had_line = progress.nbatch >= SPEED_EVERY
@@ -173,14 +178,30 @@ class StepValueLine(Hook):
         """Logs the values of the next batch."""
         for name, value in self.loss.step_values(progress.step + 1).items():
             last = self.logged.get(name)
-            settled = value != last and value == self.loss.step_values(2**62)[name]
-            if last is None or value <= last / 2 or settled:
+            settled = value == self.loss.step_values(2**62)[name]
+            if last is None or (value != last and (value <= last / 2 or settled)):
                 short = name.removeprefix("fc7_")
                 log.info("%s %.6g from batch %d on", short, value, progress.step + 1)
                 self.logged[name] = value
 
 
-def call_each(hooks: Iterable[Hook], event: str, trainer: Trainer, progress: Progress) -> None:
-    """Calls the method `event` of each hook, in order."""
-    for hook in hooks:
-        getattr(hook, event)(trainer, progress)
+class Hooks(Hook):
+    """Several hooks as one, called in their order."""
+
+    def __init__(self, hooks: Sequence[Hook]) -> None:
+        self.hooks = hooks
+
+    def after_step(self, trainer: Trainer, progress: Progress) -> None:
+        """Calls each hook."""
+        for hook in self.hooks:
+            hook.after_step(trainer, progress)
+
+    def after_epoch(self, trainer: Trainer, progress: Progress) -> None:
+        """Calls each hook."""
+        for hook in self.hooks:
+            hook.after_epoch(trainer, progress)
+
+    def finish(self, trainer: Trainer, progress: Progress) -> None:
+        """Calls each hook."""
+        for hook in self.hooks:
+            hook.finish(trainer, progress)

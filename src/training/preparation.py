@@ -1,26 +1,18 @@
-"""Preparation before the first batch: data set, checkpoint, verification sets, seed."""
+"""Preparation before the first batch: the data set and the checkpoint to start from."""
 
 import logging
 import os
-import secrets
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from src.checkpoints.files import drop_other_class_count, load_checkpoint
 from src.checkpoints.names import parse_one_model
 from src.common.errors import InputError
 from src.common.mxnet_backend import Parameters
-from src.eval.figures import measure
-from src.eval.pairs import load_pairs
 from src.formats.property import load_property
 from src.formats.records import RecordReader
-from src.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
-
-FOLDS = 10  # of a verification set, if it has that many pairs
-
-Target = tuple[str, Any]  # a name, and a verification set of `load_pairs`
 
 
 class TrainingSet(NamedTuple):
@@ -97,54 +89,3 @@ def load_pretrained(
     if num_classes is not None:
         arg_params = drop_other_class_count(arg_params, num_classes)
     return arg_params, aux_params
-
-
-def load_targets(data_dir: str, target: str, image_size: Sequence[int]) -> list[Target]:
-    """The verification sets of the `--target` list; those without a file are skipped."""
-    found: list[Target] = []
-    missing = []
-    for name in filter(None, (part.strip() for part in target.split(","))):
-        path = os.path.join(data_dir, f"{name}.bin")
-        if os.path.exists(path):
-            found.append((name, load_pairs(path, image_size)))
-            print("ver", name)
-        else:
-            missing.append(f"{name}.bin")
-    if missing:
-        log.warning("missing in %s, skipped: %s", data_dir, ", ".join(missing))
-    return found
-
-
-class Verifier:
-    """Verifies all targets, and prints 2018's lines.
-
-    Parameters
-    ----------
-    targets
-    batch_size
-        The trainer's batch size.
-    """
-
-    def __init__(self, targets: list[Target], batch_size: int) -> None:
-        self.targets = targets
-        self.batch_size = batch_size
-
-    def __call__(self, trainer: Trainer, step: int) -> list[float]:
-        """The accuracies of the targets after the given batch."""
-        accuracies = []
-        for name, data_set in self.targets:
-            folds = min(FOLDS, len(data_set[1]))
-            result = measure(data_set, trainer.module, self.batch_size, folds)
-            accuracy, deviation = result.accuracy_flip
-            print(f"[{name}][{step}]XNorm: {result.xnorm:f}")
-            print(f"[{name}][{step}]Accuracy-Flip: {accuracy:1.5f}+-{deviation:1.5f}")
-            accuracies.append(accuracy)
-        return accuracies
-
-
-def chosen_seed(seed: int | None) -> int:
-    """`seed`, or a new one, which is logged so that the run can be repeated."""
-    if seed is None:
-        seed = secrets.randbelow(1 << 31)
-        log.info("using --seed %d", seed)
-    return seed

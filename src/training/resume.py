@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +12,12 @@ from src.common.mxnet_backend import Parameters, mx
 from src.common.output_files import whole_file
 
 _NUMBERS = "numbers"
-_LARGEST_SEED = 1 << 31
+# Settings that follow from the data set and the devices; all others are flags.
+_FOUND = {
+    "num_classes": "the number of classes",
+    "batch_size": "the batch size over all devices",
+    "ctx_num": "the number of devices",
+}
 
 
 def state_path(prefix: str | os.PathLike[str]) -> str:
@@ -54,14 +58,6 @@ def read_state(path: str) -> tuple[Parameters, dict[str, Any]]:
     return arrays, numbers
 
 
-def seed_generators(seed: int, step: int = 0) -> None:
-    """Seeds Python's, NumPy's and MXNet's generators from the run's seed and a batch number."""
-    derived = int(np.random.SeedSequence((seed, step)).generate_state(1)[0]) % _LARGEST_SEED
-    random.seed(derived)
-    np.random.seed(derived)
-    mx.random.seed(derived)
-
-
 def check_same_run(path: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Raises InputError if a run would continue with settings other than those it started with.
 
@@ -70,11 +66,14 @@ def check_same_run(path: str, was: Mapping[str, Any], now: Mapping[str, Any]) ->
     path
         Path of the state, for the message.
     was, now
-        Settings by flag; a state of an older version may lack some.
+        Settings by name; a state of an older version may lack some.
     """
-    others = [flag for flag in now if flag in was and was[flag] != now[flag]]
+    others = [name for name in now if name in was and was[name] != now[name]]
     if others:
-        differences = "; ".join(f"{flag} was {was[flag]}, is {now[flag]}" for flag in others)
+        differences = "; ".join(
+            f"{_FOUND.get(name) or '--' + name.replace('_', '-')} was {was[name]}, is {now[name]}"
+            for name in others
+        )
         raise InputError(
             f"{path} belongs to another run ({differences}): use another --prefix, start from a "
             "checkpoint with --pretrained instead of --resume, or delete that file to start over"

@@ -13,22 +13,22 @@ from src.training.fit import TrainingData, fit
 from src.training.hooks import (
     FiniteLoss,
     Hook,
+    Hooks,
     Progress,
     RateChange,
     RateLine,
     SpeedLine,
     StepValueLine,
-    call_each,
 )
 from src.training.milestones import CheckpointRule, Milestones
 from src.training.resume import (
     check_same_run,
     read_state,
-    seed_generators,
     state_path,
     write_state,
 )
 from src.training.schedule import Schedule
+from src.training.seeds import seed_generators
 from src.training.stopping import Diverged
 from src.training.trainer import Trainer
 
@@ -56,11 +56,11 @@ class ResumableData(TrainingData, Protocol):
         """Total time spent waiting for data."""
 
 
-class Settings(NamedTuple):
+class RunSettings(NamedTuple):
     """The settings of a run.
 
-    `prefix`, `ckpt`, `verbose`, `resume` are the flags of that name. `identity` contains the values
-    of the flags that must be the same when the run is resumed.
+    `prefix`, `ckpt`, `verbose`, `resume`, `seed` are the flags of that name. `identity` contains
+    the settings that must be the same when the run is resumed.
     """
 
     prefix: str
@@ -82,7 +82,7 @@ class Run:
     settings
     """
 
-    def __init__(self, trainer: Trainer, train_data: ResumableData, settings: Settings) -> None:
+    def __init__(self, trainer: Trainer, train_data: ResumableData, settings: RunSettings) -> None:
         self.trainer = trainer
         self.train_data = train_data
         self.settings = settings
@@ -124,6 +124,7 @@ class Run:
         """Where to start; restores momentum, data order, counters and generators."""
         numbers = self._numbers
         if numbers is None:
+            log.info("using --seed %d", self.seed)
             return Progress()
         self.trainer.set_momentum(self._momentum)
         self.train_data.restore(numbers["data"])
@@ -194,22 +195,24 @@ class Run:
             self._save_state,
         )
         progress = self._restore(milestones)
-        hooks: list[Hook] = [
+        loop_hooks: list[Hook] = [
             FiniteLoss(),
+            *more_hooks,  # before the metrics are reset
             RateChange(schedule),
             SpeedLine(self.train_data.batch_size, schedule.last_step, self.train_data.wait_seconds),
             RateLine(schedule),
             StepValueLine(loss),
             milestones,
-            *more_hooks,
         ]
+        hooks = Hooks(loop_hooks)
         metric = mx.metric.CompositeEvalMetric(trainer.classifier.metrics())
         try:
             if fit(trainer, self.train_data, metric, schedule, hooks, progress):
                 self._stop(progress, milestones)
-            call_each(hooks, "finish", trainer, progress)
+            hooks.finish(trainer, progress)
         except Diverged as error:
-            raise Diverged(f"{error}. {self._after_divergence(milestones)}") from None
+            advice = self._after_divergence(milestones, loss)
+            raise Diverged(f"{error}. {advice}") from None
 
     def _stop(self, progress: Progress, milestones: Milestones) -> None:
         """Ends the program after a signal."""
@@ -223,13 +226,10 @@ class Run:
             log.warning("stopped after batch %d; --ckpt 0 saves nothing", progress.step)
         raise SystemExit(INTERRUPTED)
 
-    def _after_divergence(self, milestones: Milestones) -> str:
+    def _after_divergence(self, milestones: Milestones, loss: Loss) -> str:
         prefix, number = self.settings.prefix, milestones.saved_number
-        good = params_path(prefix, number) if number else "none yet"
-        return (
-            f"Last good checkpoint: {good}. Use a lower --lr, or start from a softmax checkpoint "
-            "(--loss-type 0, then --pretrained)"
-        )
+        good = params_path(prefix, number) if number else "none"
+        return f"Last good checkpoint: {good}; {loss.remedy}"
 
 
 def _checked(trainer: Trainer, step: int, verify: Verify) -> list[float]:

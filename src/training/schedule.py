@@ -98,6 +98,6 @@ def describe(schedule: Schedule, images: int, batch_size: int) -> list[str]:
     rate = f"learning rate {schedule.base_rate:g}, {rates or 'constant'}"
     if len(inside) < len(drops):
         later = ", ".join(str(step) for step in drops[len(inside) :])
-        rate += f" (the run ends before batch {later})"
+        rate += f" (not reached: {later})"
     lines.append(rate)
     return lines

@@ -14,31 +14,21 @@ class Diverged(InputError):
     """The network gives NaN or infinity."""
 
 
-class StopRequest:
-    """Becomes true when a signal has asked the run to stop."""
-
-    def __init__(self) -> None:
-        self.signal: int | None = None
-
-    def __bool__(self) -> bool:
-        return self.signal is not None
-
-
 @contextlib.contextmanager
-def stop_on_signals() -> Iterator[StopRequest]:
-    """Yields a `StopRequest` that Ctrl-C and SIGTERM set; a second signal ends the program at once.
+def stop_on_signals() -> Iterator[threading.Event]:
+    """Yields an event that Ctrl-C and SIGTERM set; a second signal ends the program at once.
 
     The current step is finished first: a run never stops in the middle of an update. Outside of the
-    main thread, where Python does not receive signals, the request never becomes true.
+    main thread, where Python does not receive signals, nothing sets it.
     """
-    request = StopRequest()
+    stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield request
+        yield stop
         return
     former: dict[int, Any] = {}
 
-    def ask(number: int, _frame: FrameType | None) -> None:
-        request.signal = number
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
         restore()
 
     def restore() -> None:
@@ -48,6 +38,6 @@ def stop_on_signals() -> Iterator[StopRequest]:
     for number in (signal.SIGINT, signal.SIGTERM):
         former[number] = signal.signal(number, ask)
     try:
-        yield request
+        yield stop
     finally:
         restore()

@@ -60,9 +60,9 @@ class Trainer:
         self._graph = BoundGraph(
             backbone, on_cpu, for_training=True, extend=classifier.trained_graph
         )
-        label_names = [name for name, _ in classifier.label_shapes(len(contexts))]
+        self._label_names = [name for name, _ in classifier.label_shapes(len(contexts))]
         self.module = mx.mod.Module(
-            self._graph.symbol, label_names=label_names, context=list(contexts)
+            self._graph.symbol, label_names=self._label_names, context=list(contexts)
         )
         self.optimizer: mx.optimizer.Optimizer | None = None
 
@@ -140,7 +140,7 @@ class Trainer:
         """
         symbol, parts = self._graph.symbol, self._graph.parts
         shapes = infer_shapes(symbol, **input_shapes).arguments
-        inputs = {"data", *(name for name, _ in self.classifier.label_shapes(1))}
+        inputs = {"data", *self._label_names}
         arrays = {name: mx.nd.zeros(s) for name, s in shapes.items() if name not in inputs}
         attributes = symbol.attr_dict()
 
@@ -173,7 +173,7 @@ class Trainer:
     def step(self, batch: mx.io.DataBatch, number: int) -> None:
         """One update from one batch; `number` counts the batches of the run from 1."""
         self.classifier.forward_backward(self.module, batch, number)
-        self.classifier.update(self.module)
+        self.classifier.update(self.module, self.optimizer, number)
 
     def update_metric(self, metric: mx.metric.EvalMetric, labels: list[mx.nd.NDArray]) -> None:
         """Adds the last batch to a metric."""
@@ -203,7 +203,7 @@ class Trainer:
             for name, arrays in zip(names, by_device, strict=True)
             if arrays and arrays[0] is not None
         }
-        return self._graph.split(gradients)
+        return {**self._graph.split(gradients), **self.classifier.own_gradients()}
 
     def non_finite(self) -> list[str]:
         """Names of the parameters that contain NaN or infinity."""
@@ -223,17 +223,17 @@ class Trainer:
         """
         assert self.optimizer is not None  # `init_optimizer` comes first
         names = self.optimizer.idx2name
-        return self._graph.split(
-            {
-                names.get(index, index): state
-                for index, state in self._updater().states.items()
-                if state is not None
-            }
-        )
+        by_name = {
+            names.get(index, index): state
+            for index, state in self._updater().states.items()
+            if state is not None
+        }
+        return {**self._graph.split(by_name), **self.classifier.own_momentum()}
 
     def set_momentum(self, momentum: Parameters) -> None:
         """Restores what `momentum` returned, on the same number of devices."""
         assert self.optimizer is not None  # `init_optimizer` comes first
+        self.classifier.set_own_momentum(momentum)
         momentum = self._graph.merge(momentum)
         updater = self._updater()
         by_index = self.module._kvstore is None or not self.module._update_on_kvstore

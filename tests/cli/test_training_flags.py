@@ -6,8 +6,9 @@ import re
 
 import pytest
 
-from src import train_softmax, train_triplet, training_command
+from src import train_softmax, train_triplet
 from src.common.errors import InputError
+from src.training import command as command_line
 
 BOTH = {
     "data_dir": "",
@@ -105,15 +106,20 @@ def test_each_flag_is_taken_under_its_2018_name(command, own):
     [
         (["--network", "y1"], "a y network needs --version-output GNAP or GDC"),
         (["--network", "r10"], "--network r10: expected one of r18, r34, r50"),
-        (["--version-unit", "4"], "--version-unit 4: an r network has 0, 1, 2, 3"),
+        (["--version-unit", "4"], "--version-unit 4: an r network accepts 0, 1, 2, 3"),
         (["--version-output", "A", "--emb-size", "128"], "use --emb-size 512"),
         (["--network", "q5"], "--network q5"),
         (["--network", "resnet"], "--network resnet"),
         (["--lr-steps", "3,2"], "ascending batch numbers"),
         (["--lr-steps", "a"], "ascending batch numbers"),
         (["--verbose", "0"], "an integer of at least 1"),
-        (["--per-batch-size", "-1"], "--per-batch-size -1"),
-        (["--lr", "0"], "--lr 0"),
+        (["--per-batch-size", "-1"], "--per-batch-size: '-1': expected an integer of at least 0"),
+        (["--cutoff", "-5"], "--cutoff: '-5'"),
+        (["--seed", "-1"], "--seed: '-1'"),
+        (["--lr", "0"], "--lr: '0': expected a number above 0"),
+        (["--lr", "inf"], "--lr: 'inf'"),
+        (["--wd", "nan"], "--wd: 'nan': expected a number of at least 0"),
+        (["--mom", "-3"], "--mom: '-3'"),
         (["--loss-type", "3"], "--loss-type"),
         (["--ckpt", "3"], "--ckpt"),
         (["--no-such-flag"], "unrecognized"),
@@ -166,22 +172,28 @@ def test_sphere_face_on_many_classes_anneals_as_in_2018(classes, freeze, gamma, 
     caplog.set_level(logging.INFO)
     args = train_softmax.parse_args(["--loss-type", "1"])
     args.num_classes, args.batch_size = classes, 512
-    loss = training_command.classifier_of(args).loss
+    loss = command_line.classifier_of(args).loss
     assert (loss.beta_freeze, loss.gamma) == (freeze, gamma)
     assert ("--beta-freeze is 5000" in caplog.text) == (classes > 20000)
-    assert training_command.schedule_of(args, loss, 10).delay == freeze
+    assert command_line.schedule_of(args, loss, 10).delay == freeze
     args = train_softmax.parse_args(["--loss-type", "4"])
     args.num_classes, args.batch_size = classes, 512
-    loss = training_command.classifier_of(args).loss
-    assert training_command.schedule_of(args, loss, 10).delay == 0
+    loss = command_line.classifier_of(args).loss
+    assert command_line.schedule_of(args, loss, 10).delay == 0
 
 
 def test_beta_freeze_delays_the_rates_of_every_loss_as_in_2018():
     for loss_type in ("0", "1", "4"):
         args = train_softmax.parse_args(["--loss-type", loss_type, "--beta-freeze", "7"])
         args.num_classes, args.batch_size = 10, 512
-        loss = training_command.classifier_of(args).loss
-        assert training_command.schedule_of(args, loss, 10).delay == 7
+        loss = command_line.classifier_of(args).loss
+        assert command_line.schedule_of(args, loss, 10).delay == 7
+
+
+@pytest.mark.parametrize("command", [train_softmax, train_triplet])
+def test_any_number_that_is_not_positive_means_no_limit(command):
+    """As in 2018, which compared with 0."""
+    assert command.parse_args(["--max-steps", "-1"]).max_steps == -1
 
 
 @pytest.mark.parametrize("command", [train_softmax, train_triplet])

@@ -112,6 +112,7 @@ def test_incomplete_parameters_are_left_as_they_are():
     del arrays["middle_depthwise_kernel_3_bias"]
     merged = bound(literal).merge(arrays)
     assert "middle_depthwise_kernel_3_weight" not in merged
+    assert merged["middle_depthwise_kernel_2_bias"] is arrays["middle_depthwise_kernel_2_bias"]
     assert not any(
         "channel_groups" in name and "bias" in name and "middle" in name for name in merged
     )

@@ -11,12 +11,13 @@ import sys
 import numpy as np
 import pytest
 
-from src import train_softmax, training_command
+from src import train_softmax
 from src.checkpoints.files import load_checkpoint, save_checkpoint
 from src.common.errors import InputError
 from src.common.mxnet_backend import mx
 from src.eval import verification
 from src.graphs.prelu import MARK
+from src.training import command
 from src.training.resume import state_path
 from src.training.stopping import Diverged
 
@@ -124,11 +125,23 @@ def test_a_resumed_run_equals_one_that_was_not_interrupted(learnable_set, tmp_pa
             np.testing.assert_array_equal(array.asnumpy(), momentum[1][name].asnumpy())
 
 
+def test_a_resumed_run_does_not_need_its_pretrained_checkpoint(learnable_set, tmp_path, caplog):
+    base = ["--per-batch-size", 8, "--loss-type", 0, "--ckpt", 2, "--lr", 0.01, "--target", ""]
+    train(learnable_set, tmp_path / "a", *base, "--max-steps", 1)
+    start = ["--pretrained", tmp_path / "a,1"]
+    train(learnable_set, tmp_path / "b", *base, "--max-steps", 1, *start)
+    os.remove(tmp_path / "a-0001.params")
+    train(learnable_set, tmp_path / "b", *base, "--max-steps", 2, *start, "--resume")
+    assert "resuming after batch 1" in caplog.text
+    with pytest.raises(InputError, match=r"a-0001\.params|checkpoint"):
+        train(learnable_set, tmp_path / "c", *base, "--max-steps", 1, *start, "--resume")
+
+
 def test_beta_falls_and_resumes(learnable_set, tmp_path, caplog, capsys, monkeypatch):
     """SphereFace on two devices, in one run and in two; the saved model is verified."""
     seen = []
 
-    class Watched(training_command.Trainer):
+    class Watched(command.Trainer):
         def step(self, batch, number):
             super().step(batch, number)
             executors = self.module._exec_group.execs
@@ -138,7 +151,7 @@ def test_beta_falls_and_resumes(learnable_set, tmp_path, caplog, capsys, monkeyp
             assert (bound == bound[0, 0]).all()
             seen.append(bound[0, 0])
 
-    monkeypatch.setattr(training_command, "Trainer", Watched)
+    monkeypatch.setattr(command, "Trainer", Watched)
 
     def run(name, steps, *more):
         train(
@@ -198,10 +211,10 @@ def test_momentum_is_restored_on_several_devices_too(learnable_set, tmp_path):
 def test_a_state_of_another_run_is_rejected(learnable_set, tmp_path):
     more = ["--loss-type", 0, "--per-batch-size", 4, "--max-steps", 1, "--ckpt", 2]
     train(learnable_set, tmp_path / "m", *more)
-    with pytest.raises(InputError, match="batch_size was 4, is 8"):
+    with pytest.raises(InputError, match="the batch size over all devices was 4, is 8"):
         train(learnable_set, tmp_path / "m", *more, "--per-batch-size", 8, "--resume")
     graph = (tmp_path / "m-symbol.json").read_text()
-    with pytest.raises(InputError, match="version_output was GDC, is GNAP"):
+    with pytest.raises(InputError, match="--version-output was GDC, is GNAP"):
         train(learnable_set, tmp_path / "m", *more, "--version-output", "GNAP", "--resume")
     assert (tmp_path / "m-symbol.json").read_text() == graph
 

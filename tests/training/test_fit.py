@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from src.common.mxnet_backend import mx
 from src.losses.metrics import AccMetric, CrossEntropyMetric
 from src.training.fit import fit
-from src.training.hooks import Hook, Progress
+from src.training.hooks import Hook, Hooks, Progress
 from src.training.schedule import Schedule
 
 BATCHES = 3  # in an epoch
@@ -58,7 +58,9 @@ class Events(Hook):
 def run(data, progress, end_epoch, *hooks):
     trainer = Trainer()
     metric = mx.metric.CompositeEvalMetric([AccMetric(), CrossEntropyMetric()])
-    stopped = fit(trainer, data, metric, Schedule(0.1, [4], BATCHES, end_epoch), hooks, progress)
+    stopped = fit(
+        trainer, data, metric, Schedule(0.1, [4], BATCHES, end_epoch), Hooks(hooks), progress
+    )
     assert not stopped
     return trainer.steps
 

@@ -11,6 +11,8 @@ from src.losses.metrics import LossValueMetric
 from src.losses.sphereface import SphereFace
 from src.training.hooks import (
     FiniteLoss,
+    Hook,
+    Hooks,
     Progress,
     RateChange,
     RateLine,
@@ -104,3 +106,39 @@ def test_a_loss_that_is_not_finite_names_the_outputs_and_parameters():
     metric.update([], [mx.nd.array([float("nan")])])
     with pytest.raises(Diverged, match=r"^batch 7: the loss is nan; .*softmax_output.* w0, .* w5$"):
         FiniteLoss().after_step(Broken(), progress)
+
+
+def test_epochs_of_one_batch_have_speed_lines_too(caplog):
+    lines = speed_lines(caplog, 50, 1)
+    assert [line.split("\t")[0] for line in lines] == [
+        "Epoch[20] Batch [0]", "Epoch[40] Batch [0]",
+    ]  # fmt: skip
+
+
+def test_a_value_that_is_already_at_its_end_is_logged_once(caplog):
+    caplog.set_level(logging.INFO)
+    run_through([StepValueLine(SphereFace(beta=0.0, beta_min=0.0))], 1, 30)
+    assert caplog.messages == ["beta 0 from batch 2 on"]
+
+
+def test_several_hooks_are_called_in_their_order():
+    called = []
+
+    class Named(Hook):
+        def __init__(self, name):
+            self.name = name
+
+        def after_step(self, trainer, progress):
+            called.append((self.name, "step", trainer, progress))
+
+        def after_epoch(self, trainer, progress):
+            called.append((self.name, "epoch", trainer, progress))
+
+        def finish(self, trainer, progress):
+            called.append((self.name, "end", trainer, progress))
+
+    hooks = Hooks([Named("a"), Hook(), Named("b")])
+    for method in (hooks.after_step, hooks.after_epoch, hooks.finish):
+        method("trainer", "progress")
+    expected = [(name, event) for event in ("step", "epoch", "end") for name in ("a", "b")]
+    assert called == [(*entry, "trainer", "progress") for entry in expected]

@@ -1,7 +1,5 @@
 """What is checked before the first batch."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
@@ -11,11 +9,9 @@ from src.common.mxnet_backend import mx
 from src.formats.face_records import read_layout
 from src.formats.records import RecordReader, RecordWriter
 from src.training.preparation import (
-    Verifier,
     check_labels,
     find_training_set,
     load_pretrained,
-    load_targets,
 )
 
 
@@ -74,32 +70,3 @@ def test_several_or_missing_checkpoints_raise_errors(tmp_path):
     for text in (f"{tmp_path / 'm'},3|4", f"{tmp_path / 'm'},9"):
         with pytest.raises(InputError, match=r"m-0004\.params|m-0009\.params"):
             load_pretrained(text, 5)
-
-
-def test_missing_verification_sets_are_skipped_with_one_warning(learnable_set, caplog, capsys):
-    targets = load_targets(str(learnable_set), "lfw, pairs,agedb_30", [112, 112])
-    assert [name for name, _ in targets] == ["pairs"]
-    assert "ver pairs" in capsys.readouterr().out
-    (line,) = [message for message in caplog.messages if "skipped" in message]
-    assert "lfw.bin, agedb_30.bin" in line
-    assert load_targets(str(learnable_set), "", [112, 112]) == []
-
-
-def test_accuracies_are_printed_as_in_2018(learnable_set, capsys):
-    class Colours:
-        def forward(self, batch, is_train):
-            images = batch.data[0].asnumpy()
-            quarters = images.reshape(len(images), 3, 2, 56, 2, 56).mean(axis=(3, 5))
-            self.output = mx.nd.array(quarters.reshape(len(images), 12) - 127.5)
-
-        def get_outputs(self):
-            return [self.output]
-
-    targets = load_targets(str(learnable_set), "pairs", [112, 112])
-    capsys.readouterr()
-    (accuracy,) = Verifier(targets, 8)(SimpleNamespace(module=Colours()), 2000)
-    assert accuracy == 1.0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "testing verification.."
-    assert lines[-2].startswith("[pairs][2000]XNorm: ")
-    assert lines[-1] == "[pairs][2000]Accuracy-Flip: 1.00000+-0.00000"

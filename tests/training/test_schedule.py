@@ -54,8 +54,7 @@ def test_what_is_logged_before_the_start():
     assert lines == [
         "85 images, 10 batches of 8 per epoch",
         "the run ends after batch 50 (5 epochs, --end-epoch 5)",
-        "learning rate 0.1, 0.01 after batch 20, 0.001 after batch 40 "
-        "(the run ends before batch 600)",
+        "learning rate 0.1, 0.01 after batch 20, 0.001 after batch 40 (not reached: 600)",
     ]
     lines = describe(Schedule(0.005, [], None, 5, 100), 3600, 150)
     assert lines == [

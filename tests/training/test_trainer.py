@@ -199,20 +199,18 @@ class OutsideClassifier(Classifier):
     """
 
     def __init__(self, classes, size):
+        self.loss = Softmax(fc7_no_bias=True)
+        self.num_classes = classes
         self.weights = ClassWeights(classes, size)
-        self.weight = None
 
     def saved_graph(self, embedding):
-        return Softmax(fc7_no_bias=True).head(embedding, self.weights)
+        return self.loss.head(embedding, self.weights)
 
     def trained_graph(self, embedding):
         return embedding
 
     def label_shapes(self, batch_size):
         return []
-
-    def metrics(self):
-        return Softmax().metrics()
 
     def forward_backward(self, module, batch, step):
         label = batch.label[0].asnumpy().astype(int)
@@ -227,9 +225,11 @@ class OutsideClassifier(Classifier):
         self.gradient = to_logits.T @ embedding
         module.backward([mx.nd.array(to_logits @ self.weight)])
 
-    def update(self, module):
+    def update(self, module, optimizer, step):
         module.update()
-        self.weight = self.weight - RATE * self.gradient
+        self.momentum = optimizer.momentum * self.momentum
+        self.momentum -= optimizer.lr_scheduler(step) * self.gradient
+        self.weight = self.weight + self.momentum
 
     def outputs(self, module):
         return {"softmax_output": mx.nd.array(self.probabilities)}
@@ -241,25 +241,71 @@ class OutsideClassifier(Classifier):
         return {"fc7_weight": mx.nd.array(self.weight)}
 
     def set_own_parameters(self, arg_params, initializer):
-        self.weight = arg_params["fc7_weight"].asnumpy().astype(float)
+        weight = mx.nd.zeros((self.num_classes, self.weights.embedding_size))
+        if arg_params and "fc7_weight" in arg_params:
+            weight[:] = arg_params["fc7_weight"]
+        else:
+            initializer(mx.init.InitDesc("fc7_weight"), weight)
+        self.weight = weight.asnumpy().astype(float)
+        self.momentum = np.zeros_like(self.weight)
+
+    def own_gradients(self):
+        return {"fc7_weight": mx.nd.array(self.gradient)}
+
+    def own_momentum(self):
+        return {"fc7_weight": mx.nd.array(self.momentum)}
+
+    def set_own_momentum(self, momentum):
+        self.momentum = momentum["fc7_weight"].asnumpy().astype(float)
+
+
+FALLING = Schedule(RATE, [1], None, 1)
+
+
+def train(trainer, numbers, finished_steps=0):
+    """The metrics of some steps."""
+    trainer.init_optimizer(make_optimizer(FALLING, 0.9, 0.0, 1, finished_steps=finished_steps))
+    if finished_steps:
+        trainer.set_momentum(trainer.saved_momentum)
+    metric = mx.metric.CompositeEvalMetric(trainer.classifier.metrics())
+    for number in numbers:
+        trainer.step(batch(number), number)
+        trainer.update_metric(metric, batch(number).label)
+    return dict(metric.get_name_value())
+
+
+def assert_equal(found, expected):
+    found, expected = as_arrays(found), as_arrays(expected)
+    assert set(found) == set(expected)
+    for name in expected:
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-4, atol=1e-6, err_msg=name)
 
 
 def test_another_classifier_needs_no_change_in_the_trainer(trained):
-    trainers = [bind(classifier, *trained) for classifier in (dense(7), OutsideClassifier(7, 4))]
-    metrics = []
-    for trainer in trainers:
-        trainer.init_optimizer(make_optimizer(CONSTANT, 0.0, 0.0, 1))
-        metric = mx.metric.CompositeEvalMetric(trainer.classifier.metrics())
-        for number in range(1, 4):
-            trainer.step(batch(number), number)
-            trainer.update_metric(metric, batch(number).label)
-        metrics.append(dict(metric.get_name_value()))
-    expected, outside = (as_arrays(trainer.parameters()[0]) for trainer in trainers)
-    assert set(outside) == set(expected)
-    assert trainers[1].symbol.tojson() == trainers[0].symbol.tojson()
-    for name in expected:
-        np.testing.assert_allclose(outside[name], expected[name], rtol=1e-4, atol=1e-6)
-    assert metrics[0] == pytest.approx(metrics[1], rel=1e-5)
-    assert trainers[1].non_finite() == []
-    trainers[1].classifier.weight[0] = np.nan
-    assert trainers[1].non_finite() == ["fc7_weight"]
+    inside, outside = (bind(kind, *trained) for kind in (dense(7), OutsideClassifier(7, 4)))
+    assert train(outside, range(1, 4)) == pytest.approx(train(inside, range(1, 4)), rel=1e-5)
+    assert outside.symbol.tojson() == inside.symbol.tojson()
+    assert_equal(outside.parameters()[0], inside.parameters()[0])
+    assert_equal(outside.gradients(), inside.gradients())
+    assert_equal(outside.momentum(), inside.momentum())
+    assert outside.non_finite() == []
+    outside.classifier.weight[0] = np.nan
+    assert outside.non_finite() == ["fc7_weight"]
+
+
+def test_another_classifier_is_resumed(trained):
+    complete = bind(OutsideClassifier(7, 4), *trained)
+    train(complete, range(1, 4))
+    first = bind(OutsideClassifier(7, 4), *trained)
+    train(first, [1, 2])
+    second = bind(OutsideClassifier(7, 4), *first.parameters())
+    second.saved_momentum = first.momentum()
+    train(second, [3], finished_steps=2)
+    assert_equal(second.parameters()[0], complete.parameters()[0])
+
+
+def test_another_classifier_starts_without_a_checkpoint():
+    trainer = bind(OutsideClassifier(7, 4))
+    weight = trainer.parameters()[0]["fc7_weight"].asnumpy()
+    assert weight.shape == (7, 4)
+    assert 0.05 < np.abs(weight).max() <= 0.1

@@ -17,21 +17,21 @@ from src.losses import registry
 from src.losses.base import ClassWeights, Loss
 from src.losses.classification import ClassificationLoss
 from src.symbols.table import build_embedding, initializer, parse_network
-from src.training import arguments, preparation
-from src.training.classifiers import DenseClassifier
+from src.training import arguments
+from src.training.classifiers import Classifier, DenseClassifier
 from src.training.hooks import Hook
 from src.training.optimizer import make_optimizer
-from src.training.preparation import TrainingSet
-from src.training.resume import seed_generators
-from src.training.run import ResumableData, Run, Settings
+from src.training.preparation import TrainingSet, find_training_set, load_pretrained
+from src.training.resume import state_path
+from src.training.run import ResumableData, Run, RunSettings
 from src.training.schedule import Schedule, describe, learning_rate_steps
+from src.training.seeds import chosen_seed, seed_generators
 from src.training.trainer import Trainer
+from src.training.verification import Verifier, load_targets
 
 log = logging.getLogger(__name__)
 
-DEFAULT_PER_BATCH_SIZE = 128
-
-# Flags that a resumed run must have in common with its state.
+# Settings that a resumed run must have in common with its state.
 IDENTITY = (
     *("network", "version_se", "version_input", "version_output", "version_unit", "version_act"),
     *("emb_size", "loss_type", "num_classes", "batch_size", "ctx_num"),
@@ -75,10 +75,6 @@ def check_flags(parser: argparse.ArgumentParser, args: argparse.Namespace) -> No
         loss_of(args)
     except InputError as error:
         parser.error(str(error))
-    if args.per_batch_size < 0:
-        parser.error(f"--per-batch-size {args.per_batch_size}: expected a positive number")
-    if not args.lr > 0:
-        parser.error(f"--lr {args.lr:g}: expected a positive number")
 
 
 def embedding_of(args: argparse.Namespace) -> mx.sym.Symbol:
@@ -100,7 +96,7 @@ def loss_of(args: argparse.Namespace) -> Loss:
     return registry.create(args.loss_type, vars(args))
 
 
-def classifier_of(args: argparse.Namespace) -> DenseClassifier:
+def classifier_of(args: argparse.Namespace) -> Classifier:
     """The classifier that the flags describe, for `args.num_classes` classes.
 
     For a loss without classes, their number is 0.
@@ -134,29 +130,29 @@ def begin(args: argparse.Namespace) -> tuple[list[mx.Context], TrainingSet]:
     args.ctx_num = len(contexts)
     args.num_layers = parse_network(args.network)[1]
     print("num_layers", args.num_layers)
-    args.per_batch_size = args.per_batch_size or DEFAULT_PER_BATCH_SIZE
+    args.per_batch_size = args.per_batch_size or arguments.PER_BATCH_SIZE
     args.batch_size = args.per_batch_size * args.ctx_num
     args.rescale_threshold = 0
     args.image_channel = 3
-    training_set = preparation.find_training_set(args.data_dir)
+    training_set = find_training_set(args.data_dir)
     args.num_classes = training_set.num_classes
     args.image_h, args.image_w = training_set.image_size
     print("image_size", training_set.image_size)
     print("num_classes", args.num_classes)
-    args.seed = preparation.chosen_seed(args.seed)
+    args.seed = chosen_seed(args.seed)
     seed_generators(args.seed)
     print("Called with argument:", args)
     return contexts, training_set
 
 
-def settings_of(args: argparse.Namespace) -> Settings:
+def settings_of(args: argparse.Namespace) -> RunSettings:
     """The settings of a run; creates the folder of `--prefix`."""
     folder = os.path.dirname(args.prefix) or "."
     os.makedirs(folder, exist_ok=True)
     if not os.access(folder, os.W_OK):
         raise InputError(f"--prefix {args.prefix}: cannot write to {folder}")
     identity = {name: getattr(args, name) for name in IDENTITY}
-    return Settings(args.prefix, args.ckpt, args.verbose, args.resume, args.seed, identity)
+    return RunSettings(args.prefix, args.ckpt, args.verbose, args.resume, args.seed, identity)
 
 
 def schedule_of(args: argparse.Namespace, loss: Loss, batches_per_epoch: int | None) -> Schedule:
@@ -188,12 +184,14 @@ def train(args: argparse.Namespace, make_data: MakeData, hooks: Sequence[Hook] =
     contexts, training_set = begin(args)
     classifier = classifier_of(args)
     loss = classifier.loss
-    classes = args.num_classes if classifier.weights.num_classes else None
-    arg_params, aux_params = preparation.load_pretrained(args.pretrained, classes)
+    # The parameters of a resumed run come from its state; this checkpoint may no longer exist.
+    resumed = args.resume and os.path.exists(state_path(args.prefix))
+    pretrained = "" if resumed else args.pretrained
+    arg_params, aux_params = load_pretrained(pretrained, classifier.num_classes or None)
     trainer = Trainer(embedding_of(args), classifier, contexts)
     arg_params = adopt_parameters(trainer.symbol, arg_params)
     train_data = make_data(args, training_set, trainer)
-    targets = preparation.load_targets(args.data_dir, args.target, training_set.image_size)
+    targets = load_targets(args.data_dir, args.target, training_set.image_size)
     run = Run(trainer, train_data, settings_of(args))
     run.bind(initializer(args.network), arg_params, aux_params)
     batches_per_epoch, images = train_data.epoch_length()
@@ -210,8 +208,7 @@ def train(args: argparse.Namespace, make_data: MakeData, hooks: Sequence[Hook] =
         {"fc7_weight": wd_mult},
         run.finished_steps,
     )
-    verifier = preparation.Verifier(targets, args.batch_size)
-    run.train(optimizer, schedule, loss, verifier, hooks)
+    run.train(optimizer, schedule, loss, Verifier(targets, args.batch_size), hooks)
 
 
 def symbol_of(

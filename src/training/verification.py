@@ -1,0 +1,59 @@
+"""Verification during training."""
+
+import logging
+import os
+from collections.abc import Sequence
+
+from src.eval.figures import measure
+from src.eval.pairs import VerificationSet, load_pairs
+from src.training.trainer import Trainer
+
+log = logging.getLogger(__name__)
+
+FOLDS = 10  # of a verification set, if it has that many pairs
+
+Target = tuple[str, VerificationSet]
+"""A verification set and its name."""
+
+
+def load_targets(data_dir: str, target: str, image_size: Sequence[int]) -> list[Target]:
+    """The verification sets of the `--target` list; those without a file are skipped."""
+    found: list[Target] = []
+    missing = []
+    for name in filter(None, (part.strip() for part in target.split(","))):
+        path = os.path.join(data_dir, f"{name}.bin")
+        if os.path.exists(path):
+            found.append((name, load_pairs(path, image_size)))
+            print("ver", name)
+        else:
+            missing.append(f"{name}.bin")
+    if missing:
+        log.warning("missing in %s, skipped: %s", data_dir, ", ".join(missing))
+    return found
+
+
+class Verifier:
+    """Verifies all targets, and prints 2018's lines.
+
+    Parameters
+    ----------
+    targets
+    batch_size
+        The trainer's batch size.
+    """
+
+    def __init__(self, targets: list[Target], batch_size: int) -> None:
+        self.targets = targets
+        self.batch_size = batch_size
+
+    def __call__(self, trainer: Trainer, step: int) -> list[float]:
+        """The accuracies of the targets after the given batch."""
+        accuracies = []
+        for name, data_set in self.targets:
+            folds = min(FOLDS, len(data_set[1]))
+            result = measure(data_set, trainer.module, self.batch_size, folds)
+            accuracy, deviation = result.accuracy_flip
+            print(f"[{name}][{step}]XNorm: {result.xnorm:f}")
+            print(f"[{name}][{step}]Accuracy-Flip: {accuracy:1.5f}+-{deviation:1.5f}")
+            accuracies.append(accuracy)
+        return accuracies
