@@ -51,7 +51,7 @@ setup(
     ],
     python_requires=">=3.10,<3.13",
     packages=find_packages(include=["src", "src.*"]),
-    package_data={"src": ["py.typed"]},
+    package_data={"src": ["py.typed", "common/*.pyi"]},
     install_requires=[
         "numpy>=1.23,<2",
         "opencv-python>=4.6,<4.12",  # 4.12 and later want NumPy 2

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import math
 import os
 import subprocess
 import sys
@@ -83,6 +84,9 @@ def main(
         add_arguments(parser)
     argv = list(sys.argv[1:] if argv is None else argv)
     args = parser.parse_args(argv)
+    if args.rounds < 1:
+        parser.error(f"--rounds {args.rounds}: expected at least 1")
+    check(cases)
     if args.measure:
         (case,) = (case for case in cases if case.name == args.measure)
         print(json.dumps(case.measure(args)))
@@ -95,6 +99,15 @@ def main(
                 result = measure_apart(case, script, argv, case.threads or args.threads, source)
                 results[case.name].append(result)
     return 0 if print_table(cases, best_of(results, better), args.threads) else 1
+
+
+def check(cases: Sequence[Case]) -> None:
+    """Raises ValueError for a limit without a base, or a base that is not a case."""
+    names = [case.name for case in cases]
+    for case in cases:
+        limited = case.at_least is not None or case.at_most is not None
+        if (limited and not case.base) or (case.base and case.base not in names):
+            raise ValueError(f"{case.name}: its base {case.base!r} is not one of {names}")
 
 
 def source_of(commit: str, work: Path) -> Path:
@@ -133,8 +146,10 @@ def best_of(
     best = {}
     for name, of_case in results.items():
         column = next(iter(of_case[0]))
-        value = better([result[column] for result in of_case])
-        best[name] = next(result for result in of_case if result[column] == value)
+        values = [result[column] for result in of_case]
+        if not all(math.isfinite(value) for value in values):
+            raise ValueError(f"{name}: {column} is {values}")
+        best[name] = of_case[values.index(better(values))]
     return best
 
 
@@ -144,30 +159,27 @@ def print_table(cases: Sequence[Case], results: dict[str, Result], threads: int)
     width = max(len(case.name) for case in cases) + 2
     heads = "".join(f"{column:>12}{'ratio':>8}" for column in columns)
     print(f"{'':{width}}{'threads':>8}{heads}{'limit':>9}")
-    all_kept = True
+    all_met = True
     for case in cases:
         line = f"{case.name:{width}}{case.threads or threads:>8}"
         ratios = []
         for column in columns:
             value = results[case.name][column]
             line += f"{value:>12,.4g}" if value < 1000 else f"{value:>12,.0f}"
-            base = results[case.base][column] if case.base else None
-            ratios.append(value / base if base else None)
-            line += f"{'':>8}" if ratios[-1] is None else f"{ratios[-1]:>8.2f}"
-        kept = within(case, ratios[0])
-        all_kept = all_kept and kept
+            ratios.append(value / results[case.base][column] if case.base else 1.0)
+            line += f"{ratios[-1]:>8.2f}" if case.base else f"{'':>8}"
+        met = within(case, ratios[0])
+        all_met = all_met and met
         if case.at_least is not None:
             line += f"{f'≥ {case.at_least:g}':>9}"
         if case.at_most is not None:
             line += f"{f'≤ {case.at_most:g}':>9}"
-        print(line + ("" if kept else "  MISSED"))
-    return all_kept
+        print(line + ("" if met else "  MISSED"))
+    return all_met
 
 
-def within(case: Case, ratio: float | None) -> bool:
+def within(case: Case, ratio: float) -> bool:
     """Whether a case's ratio is within its limits."""
-    if ratio is None:
-        return True
     return (case.at_least is None or ratio >= case.at_least) and (
         case.at_most is None or ratio <= case.at_most
     )

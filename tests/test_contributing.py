@@ -1,4 +1,4 @@
-"""The examples of CONTRIBUTING, run as written: one file each, two steps of training."""
+"""The examples of CONTRIBUTING, run as written, each in one file of `src`."""
 
 import os
 import re
@@ -74,16 +74,28 @@ def test_the_new_margin_matches_its_formula(blocks, checkout):
     (checkout / path).write_text(blocks[path], encoding="utf-8")
     script = """
 import numpy as np
+from src.common.errors import InputError
 from src.common.mxnet_backend import mx
 from src.losses.blend import Blend
 cosine = np.cos(np.linspace(0.1, 2.5, 20))
-margin = Blend(blend=0.3, margin_m=0.4).margin(mx.sym.var("cosine"))
+loss = Blend(blend=0.3, margin_m=0.4)
+margin = loss.margin(mx.sym.var("cosine"))
 (got,) = margin.bind(mx.cpu(), {"cosine": mx.nd.array(cosine)}).forward()
 wanted = 0.3 * np.cos(np.arccos(cosine) + 0.4) + 0.7 * (cosine - 0.4)
 print("largest difference", np.abs(got.asnumpy() - wanted).max())
+(at_right_angle,) = margin.bind(mx.cpu(), {"cosine": mx.nd.zeros(1)}).forward()
+print("at 90 degrees", abs(at_right_angle.asscalar() - loss.margin_at_right_angle()))
+for settings in ({"blend": 1.5}, {"margin_m": -0.1}, {"margin_s": 0.0}):
+    try:
+        Blend(**settings)
+    except InputError as error:
+        print(error)
 """
     printed = run(checkout, "-c", script)
     assert float(re.search(r"largest difference (\S+)", printed)[1]) < 1e-6
+    assert float(re.search(r"at 90 degrees (\S+)", printed)[1]) < 1e-6
+    for message in ("--blend 1.5: expected 0 to 1", "--margin-m -0.1", "--margin-s 0.0"):
+        assert message in printed
 
 
 def test_a_network_is_one_file(blocks, checkout, learnable_set):

@@ -1,6 +1,7 @@
 """Shared by all commands: a parser whose help shows every default, and types for flags."""
 
 import argparse
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -46,7 +47,10 @@ def resolve_arguments(
 def add_seed_argument(parser: argparse._ActionsContainer) -> None:
     """Adds `--seed`: the same number gives the same run."""
     parser.add_argument(
-        "--seed", type=int, default=None, help="makes the run repeatable (default: a new number)"
+        "--seed",
+        type=natural_int,
+        default=None,
+        help="makes the run repeatable (default: a new number)",
     )
 
 
@@ -62,6 +66,26 @@ def natural_int(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r}: expected an integer of at least 0")
     return int(text)
+
+
+def positive_float(text: str) -> float:
+    """A finite number above 0; for `type=`."""
+    return _checked_float(text, "above 0", lambda value: 0 < value < math.inf)
+
+
+def natural_float(text: str) -> float:
+    """A finite number of at least 0; for `type=`."""
+    return _checked_float(text, "of at least 0", lambda value: 0 <= value < math.inf)
+
+
+def _checked_float(text: str, range_: str, is_valid: Callable[[float], bool]) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not is_valid(value):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number {range_}")
+    return value
 
 
 def parse_image_size(text: str) -> tuple[int, int]:

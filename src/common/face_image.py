@@ -1,6 +1,6 @@
 """2018's module of data sets: folders of photos, and the `property` file."""
 
-from src.common.forwarding import forward
+from src.common.forwarding import forward as _forward
 
 _PHOTO_SETS, _PROPERTY = "src.formats.photo_sets", "src.formats.property"
 _HOMES = {
@@ -18,4 +18,8 @@ _HOMES = {
     "get_dataset_ytf": _PHOTO_SETS,
 }
 __all__ = list(_HOMES)
-__getattr__ = forward(__name__, _HOMES)
+__getattr__ = _forward(__name__, _HOMES)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,6 +1,6 @@
 """2018's module of list lines and faces cut out of photos."""
 
-from src.common.forwarding import forward
+from src.common.forwarding import forward as _forward
 
 _HOMES = {
     "parse_lst_line": "src.formats.lists",
@@ -8,4 +8,8 @@ _HOMES = {
     "preprocess": "src.align.preprocess",
 }
 __all__ = list(_HOMES)
-__getattr__ = forward(__name__, _HOMES)
+__getattr__ = _forward(__name__, _HOMES)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -2,7 +2,8 @@
 
 A module such as `common.face_image` contains no code: when a name is used, it is looked up in the
 module that defines it. So third-party code finds everything where it was in 2018, and the lower
-packages do not import the higher ones. Nothing in `src` imports these modules.
+packages do not import the higher ones. Nothing in `src` imports these modules. Type checkers see
+their names in the `.pyi` next to them.
 """
 
 import importlib

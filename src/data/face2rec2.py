@@ -18,9 +18,9 @@ import argparse
 import contextlib
 import logging
 import os
-import queue
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
 from easydict import EasyDict
 
@@ -74,11 +74,18 @@ def read_list(path_in: str) -> Iterator[EasyDict]:
         yield EasyDict(flag=2, id=first + number, label=[float(start), float(end)])
 
 
+class RecordQueue(Protocol):
+    """A queue of (i, packed record or None, [id]): of threads or of processes."""
+
+    def put(self, item: tuple[int, bytes | None, list[int]], /) -> None:
+        """Adds one."""
+
+
 def image_encode(
-    args: argparse.Namespace,
+    args: Any,
     i: int,
     item: EasyDict,
-    q_out: queue.Queue[tuple[int, bytes | None, list[int]]],
+    q_out: RecordQueue,
 ) -> None:
     """Puts (i, packed record, [item.id]) into the queue; 2018's function.
 
@@ -227,7 +234,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     parser.add_argument("prefix", metavar="PREFIX", help="folder, or beginning of a list's path")
     # 2018: the flags for making lists were declared, but did nothing.
-    add = parser.add_argument_group("no effect, as in 2018 (glint2lst makes lists)").add_argument
+    add = parser.add_argument_group("2018's flags for lists, which glint2lst makes").add_argument
     add("--list", type=parse_truth, default=False, help="must be False: glint2lst makes lists")
     add("--exts", nargs="+", default=[".jpeg", ".jpg"], help="no effect")
     add("--chunks", type=int, default=1, help="no effect")

@@ -92,7 +92,7 @@ def order_for_folds(pairs: Sequence[Pair], folds: int) -> Sequence[Pair]:
             len(issame) - sum(issame),
             folds,
         )
-    print(f"a fold would contain only one kind of pair: mixed evenly for {folds} folds")
+    print(f"a fold would contain only one kind of pair: pairs are mixed evenly for {folds} folds")
     return mixed
 
 

@@ -242,7 +242,7 @@ def summary_lines(identities: Sequence[Identity], face_sets: Sequence[FaceSet]) 
     if duplicates:
         lines.append(f"lowest similarity among the duplicates: {min(duplicates):.4f}")
     if kept:
-        lines.append(f"highest similarity among the kept identities: {max(kept):.4f}")
+        lines.append(f"highest similarity of a kept identity to an earlier set: {max(kept):.4f}")
     return lines
 
 

@@ -18,7 +18,7 @@ NumberedLine = tuple[int, str]
 class ListedPhotos(NamedTuple):
     """The photos of a list.
 
-    `labels` is int64 (N,), and `left_out` the number of lines that are neither aligned nor have
+    `labels` is int64 (N,), and `left_out` the number of lines that are not aligned and have no
     landmarks.
     """
 
@@ -69,7 +69,7 @@ def read_listed_photos(path: str) -> ListedPhotos:
     if not lines:
         raise InputError(
             f"{path}: no photo to pack (expected lines `1<TAB>path<TAB>label`; {left_out} lines "
-            "are neither aligned nor have landmarks)"
+            "are not aligned and have no landmarks)"
         )
     return ListedPhotos(lines, np.array(labels, np.int64), left_out)
 
@@ -90,7 +90,7 @@ def grouped_lines(photos: ListedPhotos, path_list: str) -> list[NumberedLine]:
     """The lines, those of a label consecutive; logs what is left out or regrouped."""
     if photos.left_out:
         log.warning(
-            "%s: %d lines are neither aligned nor have landmarks, and are left out",
+            "%s: %d lines are not aligned and have no landmarks; they are left out",
             path_list,
             photos.left_out,
         )

@@ -19,6 +19,7 @@ ACCURACY_THRESHOLDS = np.arange(0, 4, 0.01)
 VALIDATION_THRESHOLDS = np.arange(0, 4, 0.001)
 VALIDATION_FAR = 1e-3
 
+IndexList = Sequence[int] | np.ndarray
 IsSame = Sequence[bool] | np.ndarray
 """P booleans: whether each pair shows the same person."""
 
@@ -31,7 +32,7 @@ class LFold:
         if n_splits > 1:
             self.k_fold = KFold(n_splits=n_splits, shuffle=shuffle)
 
-    def split(self, indices: np.ndarray) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+    def split(self, indices: IndexList) -> Iterable[tuple[IndexList, IndexList]]:
         """(training indices, test indices) of each fold.
 
         Raises
@@ -81,7 +82,7 @@ def pair_distances(embeddings1: np.ndarray, embeddings2: np.ndarray) -> np.ndarr
 
 
 def calculate_roc(
-    thresholds: np.ndarray,
+    thresholds: np.ndarray | Sequence[float],
     embeddings1: np.ndarray,
     embeddings2: np.ndarray,
     actual_issame: IsSame,
@@ -152,7 +153,7 @@ def calculate_accuracy(
 
 
 def calculate_val(
-    thresholds: np.ndarray,
+    thresholds: np.ndarray | Sequence[float],
     embeddings1: np.ndarray,
     embeddings2: np.ndarray,
     actual_issame: IsSame,
@@ -268,7 +269,7 @@ def threshold_rates(
 
 
 def _projected_distances(
-    embeddings1: np.ndarray, embeddings2: np.ndarray, train_set: np.ndarray, components: int
+    embeddings1: np.ndarray, embeddings2: np.ndarray, train_set: IndexList, components: int
 ) -> np.ndarray:
     """Squared distances (P,) on the principal components of the training pairs."""
     train = np.concatenate((embeddings1[train_set], embeddings2[train_set]))

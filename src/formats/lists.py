@@ -1,4 +1,4 @@
-"""List files (`train.lst`): one photo a line, either an aligned face or a photo with landmarks."""
+"""List files (`train.lst`): one photo per line, an aligned face or a photo with landmarks."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple

@@ -105,3 +105,21 @@ def test_a_failing_measurement_shows_its_error(repository, tmp_path):
     )
     assert done.returncode == 1
     assert "ValueError: the reason" in done.stderr
+
+
+def test_a_limit_needs_a_base_that_exists(harness):
+    with pytest.raises(ValueError, match="a: its base '' is not one of"):
+        harness.main("script.py", "doc", [harness.Case("a", print, at_most=1.0)], [])
+    with pytest.raises(ValueError, match="a: its base 'b' is not one of"):
+        harness.main("script.py", "doc", [harness.Case("a", print, base="b")], [])
+
+
+def test_a_result_that_is_not_finite_is_an_error(harness):
+    with pytest.raises(ValueError, match="case: x/s is"):
+        harness.best_of({"case": [{"x/s": 1.0}, {"x/s": float("nan")}]}, max)
+
+
+def test_there_is_at_least_one_round(harness, capsys):
+    with pytest.raises(SystemExit):
+        harness.main("script.py", "doc", [harness.Case("a", print)], ["--rounds", "0"])
+    assert "--rounds 0: expected at least 1" in capsys.readouterr().err

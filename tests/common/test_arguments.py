@@ -4,7 +4,14 @@ import argparse
 
 import pytest
 
-from src.common.arguments import make_parser, natural_int, parse_image_size, positive_int
+from src.common.arguments import (
+    make_parser,
+    natural_float,
+    natural_int,
+    parse_image_size,
+    positive_float,
+    positive_int,
+)
 from src.common.errors import InputError
 
 
@@ -44,6 +51,26 @@ def test_help_shows_every_default():
     assert "a switch (" not in text
     assert "by the program" in text
     assert "by the program (" not in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [(positive_float, "0.1", 0.1), (natural_float, "0", 0.0), (natural_float, "1e-4", 1e-4)],
+)
+def test_numbers(kind, text, value):
+    assert kind(text) == value
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        *[(positive_float, text) for text in ("0", "-1", "inf", "nan", "", "x")],
+        *[(natural_float, text) for text in ("-0.1", "inf", "nan", "", "x")],
+    ],
+)
+def test_wrong_numbers(kind, text):
+    with pytest.raises(argparse.ArgumentTypeError, match=f"{text!r}: expected a number"):
+        kind(text)
 
 
 @pytest.mark.parametrize(("text", "size"), [("112,96", (112, 96)), ("112", (112, 112))])

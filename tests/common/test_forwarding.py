@@ -1,6 +1,7 @@
 """2018's modules that forward to the code's new place, used as third-party code uses them."""
 
 import importlib
+import re
 import subprocess
 import sys
 
@@ -37,6 +38,14 @@ def test_other_names_raise_the_usual_error(module):
     with pytest.raises(AttributeError, match=f"module 'src.common.{module}' has no attribute 'x'"):
         found.x  # noqa: B018
     assert not hasattr(found, "os")
+    assert set(NAMES[module]) <= set(dir(found))
+
+
+@pytest.mark.parametrize("module", ["face_image", "face_preprocess"])
+def test_type_checkers_see_the_same_names(repository, module):
+    stub = (repository / f"src/common/{module}.pyi").read_text()
+    names = re.findall(r" as (\w+)$", stub, re.MULTILINE)
+    assert sorted(names) == sorted(importlib.import_module(f"src.common.{module}").__all__)
 
 
 def test_the_function_is_the_one_of_the_new_place():

@@ -176,7 +176,7 @@ def test_the_bytes_do_not_depend_on_workers(folder):
         ("1\tp0.png\t0\n1\tp1.png\tx\n", "line 2: .*invalid literal"),
         ("1\tp0.png\t-1\n", "line 1: label -1: a training set needs the labels 0, 1"),
         ("", "no photo to pack"),
-        ("0\tp0.png\t0\n", "no photo to pack .*1 lines are neither"),
+        ("0\tp0.png\t0\n", "no photo to pack .*1 lines are not aligned and have no"),
         ("1\tnone.png\t0\n", r"none of 1 photos can be packed; the first: .*none\.png"),
     ],
 )

@@ -129,7 +129,9 @@ def test_what_2018_could_not_bind_or_build_raises_an_error(symbols):
         if name in POSSIBLE_NOW:
             assert build(record).list_outputs() == ["blockgrad0_output", "softmax_output"]
             continue
-        wanted = r"expected one of \w|needs --version|has 0, 1|--emb-size|another --version-output"
+        wanted = (
+            r"expected one of \w|needs --version|accepts 0, 1|--emb-size|another --version-output"
+        )
         with pytest.raises(InputError, match=wanted):
             build(record)
 

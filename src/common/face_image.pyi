@@ -1,0 +1,12 @@
+from src.formats.photo_sets import DATASETS as DATASETS
+from src.formats.photo_sets import get_dataset as get_dataset
+from src.formats.photo_sets import get_dataset_celeb as get_dataset_celeb
+from src.formats.photo_sets import get_dataset_clfw as get_dataset_clfw
+from src.formats.photo_sets import get_dataset_common as get_dataset_common
+from src.formats.photo_sets import get_dataset_facescrub as get_dataset_facescrub
+from src.formats.photo_sets import get_dataset_fgnet as get_dataset_fgnet
+from src.formats.photo_sets import get_dataset_megaface as get_dataset_megaface
+from src.formats.photo_sets import get_dataset_webface as get_dataset_webface
+from src.formats.photo_sets import get_dataset_ytf as get_dataset_ytf
+from src.formats.property import load_property as load_property
+from src.formats.property import write_property as write_property
