@@ -2,31 +2,21 @@
 
 import io
 import os
-import struct
 import warnings
-import zlib
 
 import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from src.common.encoded_image import check_declared_size, check_stored_image, is_stored_format
 from src.common.errors import InputError
 
-# What Pillow's decoders raise on damaged bytes; MemoryError for an absurd size in the header.
-DECODE_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    KeyError,
-    IndexError,
-    TypeError,
-    OverflowError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
+# Pillow has 40 decoders, which raise anything on damaged bytes: NotImplementedError, SyntaxError,
+# struct.error, DecompressionBombError, MemoryError, …
+DECODE_ERRORS = (Exception,)
+
+# The limit of Pillow itself, above which it raises an error; most phones take 12 to 50 million.
+MOST_PHOTO_PIXELS = 178_956_970
 
 # Modes with more than 8 bits per channel, which Pillow would clip at 255 instead of scaling.
 DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
@@ -98,26 +88,41 @@ def decode_photo(content: bytes, name: str, mode: str = "RGB", upright: bool = T
         warnings.simplefilter("ignore")
         try:
             with Image.open(io.BytesIO(content)) as photo:
+                check_declared_size(*photo.size, len(content), MOST_PHOTO_PIXELS)
                 photo.load()
                 return np.array(_eight_bits(_upright(photo) if upright else photo, mode))
         except UnidentifiedImageError:
             raise InputError(f"{name}: not a photo of a known format") from None
         except DECODE_ERRORS as error:
-            raise InputError(f"{name}: cannot be decoded ({error})") from None
+            reason = error if error.args else type(error).__name__
+            raise InputError(f"{name}: cannot be decoded ({reason})") from None
 
 
 def decode_stored(content: bytes) -> np.ndarray | None:
     """Pixels of an image in a data set, uint8 (H, W, 3) BGR; None if it cannot be decoded.
 
-    Uses OpenCV, which is several times as fast as Pillow, and fills the missing part of a truncated
-    JPEG with grey.
+    It must be a JPEG or PNG. Uses OpenCV, which is several times as fast as Pillow, and fills the
+    missing part of a truncated JPEG with grey.
     """
-    if not content:
-        return None
     try:
+        check_stored_image(content)
         return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:  # a damaged header can contain any size
+    except (InputError, cv2.error):
         return None
+
+
+def in_stored_format(content: bytes, name: str) -> bytes:
+    """The bytes of a JPEG or PNG unchanged; any other photo as a PNG, without loss.
+
+    Raises
+    ------
+    InputError
+        It cannot be read; `name` is used in the message.
+    """
+    if is_stored_format(content):
+        return content
+    pixels = decode_photo(content, name, upright=False)
+    return cv2.imencode(".png", np.ascontiguousarray(pixels[..., ::-1]))[1].tobytes()
 
 
 _EXIF_ORIENTATION = 0x0112

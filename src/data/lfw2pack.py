@@ -3,7 +3,8 @@
     python -m src.data.lfw2pack --data-dir lfw_aligned --output lfw.bin
     python -m src.data.lfw2pack --data-dir aligned --pairs pairsDevTest.txt --output dev.bin
 
-Pictures are aligned faces, `<data-dir>/<person>/<person>_0001.jpg`, and are packed byte for byte.
+Pictures are aligned faces, `<data-dir>/<person>/<person>_0001.jpg`, and are packed byte for byte; a
+picture that is neither a JPEG nor a PNG becomes a PNG.
 Pairs come from `<data-dir>/pairs.txt` or --pairs, any number of them, in LFW's format or as lines
 `path1 <tab> path2 <tab> 1 or 0`. If a picture is missing or unreadable, its pairs are logged and
 skipped. Verification takes its folds from consecutive pairs: if a fold would contain only one kind
@@ -19,7 +20,7 @@ from typing import NamedTuple
 from src.common.arguments import make_parser, parse_image_size, positive_int, resolve_arguments
 from src.common.errors import InputError, run_command
 from src.common.log import configure_logging, progress
-from src.common.photos import decode_stored
+from src.common.photos import decode_stored, in_stored_format
 from src.data.pairs import (
     Pair,
     PictureKey,
@@ -63,7 +64,11 @@ def load_pictures(
             continue
         with open(path, "rb") as file:
             content = file.read()
-        pixels = decode_stored(content)
+        try:
+            content = in_stored_format(content, path)
+            pixels = decode_stored(content)
+        except InputError:
+            pixels = None
         if pixels is None:
             reasons[picture] = f"{path} cannot be decoded"
         else:

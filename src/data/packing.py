@@ -12,7 +12,13 @@ from PIL import Image
 from src.align.template import crop_to_box, warp_to_template
 from src.common.errors import InputError
 from src.common.parallel import ordered_map
-from src.common.photos import DECODE_ERRORS, decode_photo, decode_stored, read_image
+from src.common.photos import (
+    DECODE_ERRORS,
+    decode_photo,
+    decode_stored,
+    in_stored_format,
+    read_image,
+)
 from src.data.person_folders import printable
 from src.data.training_lists import NumberedLine, grouped_lines, read_listed_photos
 from src.formats.face_records import FaceRecordWriter
@@ -77,7 +83,8 @@ def encode_photo(
 ) -> bytes:
     """The encoded face of a photo.
 
-    An aligned photo is returned byte for byte, after a check that it can be decoded. Others are
+    An aligned photo is returned byte for byte, after a check that it can be decoded; one that is
+    neither a JPEG nor a PNG becomes a PNG, because training decodes no other format. Others are
     warped by their landmarks, or cropped if there are none, and encoded.
 
     Parameters
@@ -94,7 +101,7 @@ def encode_photo(
     """
     if aligned:
         with open(path, "rb") as file:
-            content = file.read()
+            content = in_stored_format(file.read(), path)
         check_aligned(content, path, settings.image_size)
         return content
     image = read_image(path, mode=_read_mode(path, settings.color))
