@@ -6,11 +6,14 @@ consists of bytes, str, bool, numbers, list, tuple, dict and NumPy arrays only. 
 constructors are not called either, because they use the file's memory layout unchecked.
 """
 
+import io
 import pickle
 from collections.abc import Callable
 from typing import IO, Any
 
 import numpy as np
+
+from src.formats.pickle_scan import MOST_BYTES, MOST_KEYS, check_pickle
 
 _MODULES = {
     "numpy": "numpy",
@@ -24,6 +27,7 @@ _MODULES = {
     "builtins": "builtins",
 }
 _DTYPE_KINDS = "biufSUO"
+_LONGEST_DTYPE = 16  # characters of its name; a longer one is a list of fields
 
 
 PICKLE_ERRORS = (
@@ -43,6 +47,8 @@ PICKLE_ERRORS = (
 def load_plain(file: IO[bytes], encoding: str = "bytes") -> Any:
     """The content of a pickle; each NumPy array in it is a `PlainArray`, see `unwrap_array`.
 
+    Its opcodes are checked first, see `pickle_scan`.
+
     Parameters
     ----------
     encoding
@@ -53,7 +59,12 @@ def load_plain(file: IO[bytes], encoding: str = "bytes") -> Any:
     One of `PICKLE_ERRORS`
         It is not a pickle, or names anything other than plain data.
     """
-    return _PlainUnpickler(file, encoding=encoding).load()
+    content = file.read(MOST_BYTES + 1)
+    try:
+        check_pickle(content)
+        return _PlainUnpickler(io.BytesIO(content), encoding=encoding).load()
+    except RecursionError:
+        raise pickle.UnpicklingError("it is nested too deeply") from None
 
 
 def unwrap_array(value: Any) -> Any:
@@ -76,6 +87,8 @@ class _PlainDtype:
 
     def dtype(self) -> np.dtype:
         """The dtype; UnpicklingError for kinds that are not plain data."""
+        if not isinstance(self.name, str) or len(self.name) > _LONGEST_DTYPE:
+            raise pickle.UnpicklingError("an array of a type without a short name")
         dtype = np.dtype(self.name)
         if dtype.kind not in _DTYPE_KINDS:
             raise pickle.UnpicklingError(f"an array of type {dtype}")
@@ -92,6 +105,8 @@ class PlainArray:
         shape, dtype, column_major, content = state[-4:]
         dtype = dtype.dtype()
         if dtype.kind == "O":
+            if not isinstance(content, list):
+                raise pickle.UnpicklingError("an array of objects that are not in a list")
             flat = np.empty(len(content), object)
             flat[:] = content
         else:
@@ -114,13 +129,19 @@ def _array_from_buffer(content: Any, dtype: Any, shape: Any, order: Any) -> Plai
 def _encoded_latin1(text: Any, encoding: Any) -> bytes:
     # How Python 3 pickles bytes at protocol 2 and below.
     if _text(encoding) not in ("latin1", "latin-1"):
-        raise pickle.UnpicklingError(f"_codecs.encode to {encoding!r}")
+        raise pickle.UnpicklingError("text that is not encoded as latin1")
     return text.encode("latin1")
 
 
 def _bytes_or_empty(*content: Any) -> bytes:
     """As `bytes`, but not of a number, which would allocate as much memory as the file asks for."""
     return bytes(*content) if content and isinstance(content[0], list | bytes) else b""
+
+
+def _ordered_dict(*content: Any) -> dict[Any, Any]:
+    if content and (not isinstance(content[0], list) or len(content[0]) > MOST_KEYS):
+        raise pickle.UnpicklingError(f"a dict of something else than at most {MOST_KEYS} pairs")
+    return dict(*content)
 
 
 class _Replacement:
@@ -147,7 +168,7 @@ _REPLACEMENTS = {
     ("multiarray", "scalar"): _Replacement(_numpy_scalar),
     ("numeric", "_frombuffer"): _Replacement(_array_from_buffer),
     ("_codecs", "encode"): _Replacement(_encoded_latin1),
-    ("collections", "OrderedDict"): _Replacement(dict),
+    ("collections", "OrderedDict"): _Replacement(_ordered_dict),
     ("builtins", "bytes"): _Replacement(_bytes_or_empty),
     ("builtins", "bytearray"): _Replacement(_bytes_or_empty),
 }
