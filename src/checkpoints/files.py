@@ -5,6 +5,7 @@ import os
 
 from src.checkpoints.names import params_path, parse_model, symbol_path
 from src.checkpoints.parameters import CLASSIFIER_PARAMETERS, sort_arrays
+from src.checkpoints.params_check import check_array_file
 from src.checkpoints.saved_graphs import read_graph
 from src.common.errors import InputError
 from src.common.mxnet_backend import Parameters, mx
@@ -32,6 +33,7 @@ def load_checkpoint(prefix: str | os.PathLike[str], epoch: int) -> Checkpoint:
     parse_model(f"{prefix},{epoch}")
     symbol = read_graph(symbol_path(prefix))
     path = params_path(prefix, epoch)
+    check_array_file(path)
     try:
         arrays = mx.nd.load(path)
     except mx.MXNetError as error:

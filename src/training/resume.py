@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from src.checkpoints.params_check import check_array_file
 from src.common.errors import InputError
 from src.common.mxnet_backend import Parameters, mx
 from src.common.output_files import whole_file
@@ -48,9 +49,12 @@ def read_state(path: str) -> tuple[Parameters, dict[str, Any]]:
         The file is not a state.
     """
     try:
+        check_array_file(path)
         arrays = mx.nd.load(path)
         numbers = json.loads(arrays.pop(_NUMBERS).asnumpy().tobytes())
-    except (mx.MXNetError, KeyError, TypeError, AttributeError, ValueError):
+        if not isinstance(numbers, dict):
+            raise ValueError("its numbers are not a table")
+    except (mx.MXNetError, KeyError, TypeError, AttributeError, ValueError, RecursionError):
         raise InputError(
             f"{path} is not the state of a run: move it away, and continue from a checkpoint with "
             "--pretrained"
