@@ -9,7 +9,9 @@ import json
 import logging
 from typing import Any
 
+from src.checkpoints.graph_check import checked_graph
 from src.common.errors import InputError, listed
+from src.common.json_text import parse_json
 from src.common.mxnet_backend import mx
 from src.graphs.shapes import explain
 
@@ -44,11 +46,11 @@ def read_graph(path: str) -> mx.sym.Symbol:
         line.
     """
     try:
-        with open(path, encoding="utf-8") as file:
-            graph = json.load(file)
+        with open(path, "rb") as file:
+            graph = parse_json(file.read())
     except ValueError as error:  # as JSON, or as UTF-8
         raise InputError(f"{path} is not an MXNet graph: {error}") from None
-    _check_structure(graph, path)
+    graph = checked_graph(graph, path)
     _rename_operators(graph)
     _mark_annotations(graph)
     _request_statistics(graph)
@@ -57,29 +59,6 @@ def read_graph(path: str) -> mx.sym.Symbol:
         return mx.sym.load_json(json.dumps(graph))
     except mx.MXNetError as error:
         raise InputError(f"{path} is not an MXNet graph: {explain(error)}") from None
-
-
-def _check_structure(graph: Any, path: str) -> None:
-    """InputError unless the JSON has the parts of a graph that this module uses."""
-    nodes = graph.get("nodes") if isinstance(graph, dict) else None
-    if not isinstance(nodes, list) or not nodes or not isinstance(graph.get("attrs", {}), dict):
-        raise InputError(f"{path} is not an MXNet graph: it has no layers")
-    for number, node in enumerate(nodes):
-        if not _is_node(node, len(nodes)):
-            raise InputError(f"{path} is not an MXNet graph: its node {number} is malformed")
-
-
-def _is_node(node: Any, count: int) -> bool:
-    """Whether it has an operator, a name, inputs among `count` nodes, and settings."""
-    return (
-        isinstance(node, dict)
-        and isinstance(node.get("op"), str)
-        and isinstance(node.get("name"), str)
-        and isinstance(node.get("inputs"), list)
-        and all(isinstance(entry, list) and entry for entry in node["inputs"])
-        and all(entry[0] in range(count) for entry in node["inputs"])
-        and all(isinstance(node.get(key, {}), dict) for key in ("param", "attr", "attrs"))
-    )
 
 
 def _rename_operators(graph: dict[str, Any]) -> None:
