@@ -95,7 +95,7 @@ class Journal:
                     elif settings is not None:
                         name, stamp, known, *outcome = entry
                         self._known[name] = _Known(Outcome(*outcome), (stamp, known), settings)
-                except (ValueError, TypeError, KeyError):
+                except (ValueError, TypeError, KeyError, RecursionError):
                     settings = None
 
     def outcome(self, key: Key, target: str) -> Outcome | None:

@@ -111,7 +111,10 @@ def _read_npy(path: str) -> NetworkWeights:
                 (1, 0): np.lib.format.read_array_header_1_0,
                 (2, 0): np.lib.format.read_array_header_2_0,
             }[version]
-            shape, _, dtype = read_header(file)
+            try:
+                shape, _, dtype = read_header(file)
+            except Exception as error:  # of Python's tokenizer and parser, which NumPy calls
+                raise ValueError(f"its header is damaged ({type(error).__name__})") from None
             if dtype.kind != "O" or shape != ():
                 raise ValueError(f"an array of {dtype}")
             content = unwrap_array(load_plain(file, encoding="latin1"))

@@ -56,7 +56,7 @@ def add_seed_argument(parser: argparse._ActionsContainer) -> None:
 
 def positive_int(text: str) -> int:
     """An integer of at least 1; for `type=`."""
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r}: expected an integer of at least 1")
     return int(text)
 
@@ -97,6 +97,6 @@ def parse_image_size(text: str) -> tuple[int, int]:
         It is not one or two integers above zero.
     """
     parts = [part.strip() for part in str(text).split(",")]
-    if len(parts) > 2 or not all(part.isdigit() and int(part) > 0 for part in parts):
+    if len(parts) > 2 or not all(part.isdecimal() and int(part) > 0 for part in parts):
         raise InputError(f"image size {text!r}: expected height,width such as 112,112")
     return int(parts[0]), int(parts[-1])

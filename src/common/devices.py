@@ -84,7 +84,7 @@ def parse_devices(text: str) -> list[mx.Context]:
     contexts = []
     for part in text.split(","):
         kind, _, index = part.strip().partition(":")
-        if kind not in ("cpu", "gpu") or (index and not index.isdigit()):
+        if kind not in ("cpu", "gpu") or (index and not index.isdecimal()):
             raise InputError(f"--devices {text}: expected a list like gpu:0,gpu:1 or cpu:0")
         contexts.append(mx.Context(kind, int(index or 0)))
     wanted = [context.device_id for context in contexts if context.device_type == "gpu"]

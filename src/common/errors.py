@@ -1,5 +1,6 @@
 """Errors that a user can fix, and how a command ends with one."""
 
+import io
 import logging
 import os
 import sys
@@ -26,6 +27,24 @@ def listed(names: Iterable[object], shown: int = 8) -> str:
     return ", ".join(texts[:shown]) + more
 
 
+def printable(text: str, kept: str = "") -> str:
+    """The text with invalid bytes and control characters escaped, for any terminal and log.
+
+    Names and files from elsewhere may contain escape sequences, which a terminal would obey.
+
+    Parameters
+    ----------
+    kept
+        Control characters that are not escaped.
+    """
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    if text.isprintable():
+        return text
+    return "".join(
+        letter if letter.isprintable() or letter in kept else repr(letter)[1:-1] for letter in text
+    )
+
+
 def show_input_errors() -> None:
     """Makes an uncaught `InputError` end the program with one line and no traceback.
 
@@ -35,7 +54,7 @@ def show_input_errors() -> None:
 
     def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if issubclass(kind, InputError):
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {printable(str(error))}", file=sys.stderr)
         else:
             show_others(kind, error, trace)
 
@@ -54,6 +73,9 @@ def run_command(main: Callable[[], int | None]) -> NoReturn:
     main
         Takes no argument (it reads `sys.argv`); returns None or an exit status.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A name that is not UTF-8 must not end a run that has done its work.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = main()
         sys.stdout.flush()
@@ -62,7 +84,7 @@ def run_command(main: Callable[[], int | None]) -> NoReturn:
         sys.exit(CLOSED_PIPE)
     except (InputError, OSError) as error:
         logging.getLogger(__name__).debug("the error came from here", exc_info=True)
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted; run the same command again to continue", file=sys.stderr)

@@ -10,7 +10,7 @@ from typing import Any, TextIO, TypeVar
 
 from tqdm import tqdm
 
-from src.common.errors import InputError
+from src.common.errors import InputError, printable
 
 Item = TypeVar("Item")
 
@@ -18,9 +18,19 @@ Item = TypeVar("Item")
 LINE_FORMAT = "%(levelname)s:%(name)s:%(message)s"
 
 
+class _PrintableFormatter(logging.Formatter):
+    """Escapes what a terminal would obey; a traceback after the message keeps its lines."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = printable(record.message, kept="\t\n")
+        return super().formatMessage(record)
+
+
 def configure_logging(level: int = logging.INFO) -> None:
     """Sends the root logger's lines to stderr in the 2018 form; for commands, never at import."""
-    logging.basicConfig(level=level, format=LINE_FORMAT, stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_PrintableFormatter(LINE_FORMAT))
+    logging.basicConfig(level=level, handlers=[handler])
 
 
 def progress_bar(description: str, unit: str, total: int | None = None) -> "tqdm[Any]":
@@ -79,7 +89,7 @@ def appended_log(path: str) -> Iterator[None]:
         contextlib.redirect_stderr(_Tee(sys.stderr, file)),
     ):
         handler = logging.StreamHandler(file)
-        handler.setFormatter(logging.Formatter(LINE_FORMAT))
+        handler.setFormatter(_PrintableFormatter(LINE_FORMAT))
         root.addHandler(handler)
         try:
             yield

@@ -88,7 +88,7 @@ def decode_photo(content: bytes, name: str, mode: str = "RGB", upright: bool = T
         warnings.simplefilter("ignore")
         try:
             with Image.open(io.BytesIO(content)) as photo:
-                check_declared_size(*photo.size, len(content), MOST_PHOTO_PIXELS)
+                check_declared_size(photo.width, photo.height, len(content), MOST_PHOTO_PIXELS)
                 photo.load()
                 return np.array(_eight_bits(_upright(photo) if upright else photo, mode))
         except UnidentifiedImageError:

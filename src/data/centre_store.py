@@ -1,15 +1,16 @@
 """Class centres kept on disk during a merge, so that an interrupted merge can be resumed."""
 
-import contextlib
 import hashlib
+import logging
 import os
-import zipfile
 
 import numpy as np
 
 from src.checkpoints.names import params_path, parse_model
 from src.common.output_files import whole_file
 from src.data.merging import FaceSet
+
+log = logging.getLogger(__name__)
 
 
 class CentreStore:
@@ -41,12 +42,23 @@ class CentreStore:
     def load(self, face_set: FaceSet) -> tuple[np.ndarray, list[int]] | None:
         """(centres (C, D), numbers of undecodable images) from an earlier run, or None."""
         path = self._path(face_set)
-        with contextlib.suppress(FileNotFoundError, zipfile.BadZipFile, KeyError):
-            with np.load(path, allow_pickle=False) as arrays:
-                found = arrays["centres"], arrays["bad"].tolist()
-            self._paths.append(path)
-            return found
-        return None
+        if not os.path.exists(path):
+            return None
+        self._paths.append(path)
+        try:
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+                centres, bad = arrays["centres"], arrays["bad"]
+            if centres.ndim != 2 or len(centres) != len(face_set.ranges):
+                raise ValueError(f"centres of shape {centres.shape}")
+            if centres.dtype.kind != "f" or not np.isfinite(centres).all():
+                raise ValueError("centres that are not finite numbers")
+            if bad.ndim != 1 or bad.dtype.kind not in "iu":
+                raise ValueError("no list of image numbers")
+        except Exception as error:  # zipfile, zlib and NumPy raise anything on damaged bytes
+            reason = error if error.args else type(error).__name__
+            log.warning("%s is damaged (%s): the centres are computed again", path, reason)
+            return None
+        return centres, bad.tolist()
 
     def save(self, face_set: FaceSet, centres: np.ndarray, bad: list[int]) -> None:
         """Saves the centres of a set; arguments as `load` returns them."""

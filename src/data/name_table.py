@@ -11,6 +11,10 @@ from src.common.output_files import whole_file
 HEADING = ("old", "new", "state")
 PLANNED, DONE, SKIPPED = "planned", "done", "skipped"
 
+# What `NameTable` writes: a person and a photo, in the output folder. Photos are written at these
+# paths, and removed if they become unreadable.
+_NEW_PATH = re.compile(r"(?!\.)[A-Za-z0-9_.-]+/(?!\.)[A-Za-z0-9_.-]+\.jpg")
+
 _ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
 _UNESCAPES = {escaped[1]: letter for letter, escaped in _ESCAPES.items()}
 
@@ -62,8 +66,23 @@ class NameTable:
             if line and len(fields) != 3:
                 raise InputError(f"{path}: line {number}: expected 3 fields between tabs")
             if line:
+                table._check_row(number, *fields)
                 table._insert(*fields)
         return table
+
+    def _check_row(self, number: int, old: str, new: str, state: str) -> None:
+        """InputError for a row that this class does not write."""
+        if not _NEW_PATH.fullmatch(new) or new.lower() in self._taken:
+            what = f"the new name {new!r} is used twice or is not <person>/<photo>.jpg"
+        elif not old or os.path.isabs(old) or ".." in old.split(os.sep) or "\0" in old:
+            what = f"the old name {old!r} is not inside of the folder of photos"
+        elif state.split(":")[0] not in (PLANNED, DONE, SKIPPED):
+            what = f"the state {state!r} is not {PLANNED}, {DONE} or {SKIPPED}"
+        else:
+            return
+        raise InputError(
+            f"{self.path}: line {number}: {what}; correct the line, or choose another --output-dir"
+        )
 
     def _insert(self, old: str, new: str, state: str) -> None:
         self._rows[old] = [new, state]

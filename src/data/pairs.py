@@ -44,7 +44,7 @@ def read_pairs(path: str | os.PathLike[str]) -> list[Pair]:
         for number, line in enumerate(file, 1):
             text = line.strip("\r\n")
             fields = [field.strip() for field in text.split("\t")] if "\t" in text else text.split()
-            is_count = len(fields) <= 2 and all(field.isdigit() for field in fields)
+            is_count = len(fields) <= 2 and all(field.isdecimal() for field in fields)
             if not any(fields) or (number == 1 and is_count):
                 continue
             pairs.append(_parse_pair(fields, number, path))
@@ -59,12 +59,12 @@ def read_pairs(path: str | os.PathLike[str]) -> list[Pair]:
 
 
 def _parse_pair(fields: Sequence[str], number: int, path: str | os.PathLike[str]) -> Pair:
-    if len(fields) == 3 and fields[1].isdigit() and fields[2].isdigit():
+    if len(fields) == 3 and fields[1].isdecimal() and fields[2].isdecimal():
         person, first, second = fields
         return Pair(number, ((person, int(first)), (person, int(second))), True)
     if len(fields) == 3 and fields[2] in ("0", "1"):
         return Pair(number, (fields[0], fields[1]), fields[2] == "1")
-    if len(fields) == 4 and fields[1].isdigit() and fields[3].isdigit():
+    if len(fields) == 4 and fields[1].isdecimal() and fields[3].isdecimal():
         return Pair(number, ((fields[0], int(fields[1])), (fields[2], int(fields[3]))), False)
     raise InputError(
         f"{path}: line {number}: expected `person n1 n2`, `person1 n1 person2 n2` or "

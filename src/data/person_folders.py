@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from src.common.errors import InputError, listed
+from src.common.errors import printable as printable
 
 
 class PersonFolder(NamedTuple):
@@ -71,9 +72,3 @@ def _files_below(root: str, name: str) -> list[str]:
 def printable_list(names: Sequence[str], shown: int = 5) -> str:
     """The first few names, printable, and how many more there are, for one line of a warning."""
     return listed(map(printable, names), shown)
-
-
-def printable(name: str) -> str:
-    """The name with invalid bytes and control characters escaped, for any terminal and log."""
-    text = name.encode("utf-8", "backslashreplace").decode("utf-8")
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)

@@ -7,13 +7,13 @@ Reads the files that the recipes leave in the working folder; sections without f
 
 import argparse
 import html
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from src.common.arguments import make_parser, resolve_arguments
 from src.common.errors import InputError, run_command
+from src.common.json_text import parse_json
 from src.common.output_files import whole_file
 from src.eval.report_pictures import contact_sheet, image_tag, roc_chart, training_chart
 from src.eval.training_log import read_training_log
@@ -125,7 +125,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     def cell(value: object, tag: str) -> str:
         if isinstance(value, float):
             value = f"{value:.5f}"
-        is_number = isinstance(value, int) or str(value).replace(".", "").isdigit()
+        is_number = isinstance(value, int) or str(value).replace(".", "").isdecimal()
         css = ' class="number"' if is_number else ""
         return f"<{tag}{css}>{html.escape(str(value))}</{tag}>"
 
@@ -214,8 +214,14 @@ def write_report(work: str, photos: str, output: str, title: str, warning: str) 
     found = [sheet_section(work), counts_section(work, photos), training_section(work)]
     results_path = os.path.join(work, "results.json")
     if os.path.exists(results_path):
-        with open(results_path, encoding="utf-8") as file:
-            found.append(verification_section(json.load(file), work))
+        try:
+            with open(results_path, "rb") as file:
+                found.append(verification_section(parse_json(file.read()), work))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise InputError(
+                f"{results_path} is not what verification --output writes ({error!r}); write it "
+                "again, or delete it"
+            ) from None
     found.append(commands_section(work))
     sections = [section for section in found if section]
     banner = f'<p class="warning">{html.escape(warning)}</p>' if warning else ""

@@ -52,11 +52,16 @@ def image_tag(image: np.ndarray, description: str) -> str:
     return f'<img alt="{html.escape(description)}" src="data:image/jpeg;base64,{data}">'
 
 
+def literal(text: str) -> str:
+    """The text without matplotlib's formulas, which start with a dollar sign."""
+    return text.replace("$", r"\$")
+
+
 def new_chart(title: str, x_label: str, y_label: str) -> tuple[Figure, Axes]:
     """An empty chart in the report's style, without pyplot's global state."""
     figure = Figure(figsize=(5.4, 3.6), layout="constrained")
     axes = figure.add_subplot()
-    axes.set_title(title, fontsize=11)
+    axes.set_title(literal(title), fontsize=11)
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     axes.grid(color="#e3e7ee", linewidth=0.8)
@@ -87,10 +92,10 @@ def training_chart(log: TrainingLog, title: str) -> str | None:
             label = "training accuracy"
             lines += accuracy_axes.plot(batches, values, ".-", color="#2b6cb0", label=label)
         else:
-            lines += axes.plot(batches, values, ".-", color="#c05621", label=name)
+            lines += axes.plot(batches, values, ".-", color="#c05621", label=literal(name))
     for target, (batches, values) in log.verification.items():
         lines += accuracy_axes.plot(
-            batches, values, "o--", color="#2f855a", markersize=4, label=target
+            batches, values, "o--", color="#2f855a", markersize=4, label=literal(target)
         )
     axes.legend(handles=lines, loc="center right", fontsize=8)
     return chart_tag(figure)
@@ -102,7 +107,9 @@ def roc_chart(targets: Mapping[str, Any]) -> str:
     for name, result in targets.items():
         # A logarithmic scale cannot show a rate of 0.
         fpr, tpr = np.array(result["roc"]["fpr"]), np.array(result["roc"]["tpr"])
-        axes.plot(np.maximum(fpr, 1e-4), tpr, label=f"{name} (AUC {result['roc']['auc']:.4f})")
+        axes.plot(
+            np.maximum(fpr, 1e-4), tpr, label=f"{literal(name)} (AUC {result['roc']['auc']:.4f})"
+        )
     axes.set_xscale("log")
     axes.set_xlim(1e-4, 1)
     axes.set_ylim(0, 1.02)

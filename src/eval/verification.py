@@ -120,7 +120,7 @@ def choose_epochs(model: str, newest_range: str) -> tuple[str, list[int]]:
         return prefix, epochs
     if newest_range:
         bounds = newest_range.split(",")
-        if len(bounds) != 2 or not all(bound.strip().isdigit() for bound in bounds):
+        if len(bounds) != 2 or not all(bound.strip().isdecimal() for bound in bounds):
             raise InputError(f"--max {newest_range}: expected two integers a,b")
         first, stop = map(int, bounds)
         if first >= stop:

@@ -6,6 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from src.common.errors import InputError
+from src.formats.recordio import LARGEST_EXACT
+
+# Pixels, the largest side of a JPEG. A crop is allocated as large as its box, so there is a limit.
+LARGEST_COORDINATE = 1 << 16
 
 
 class ListLine(NamedTuple):
@@ -46,6 +50,15 @@ def parse_lst_line(line: str) -> ListLine:
         raise InputError(f"list line {line.strip()!r}: {error}") from None
     if not np.isfinite(numbers).all():
         raise InputError(f"list line {line.strip()!r}: a coordinate is not a finite number")
+    if np.abs(numbers).max(initial=0) > LARGEST_COORDINATE:
+        raise InputError(
+            f"list line {line.strip()!r}: a coordinate is above {LARGEST_COORDINATE} pixels"
+        )
+    if abs(label) > LARGEST_EXACT or "\0" in fields[1]:
+        raise InputError(
+            f"list line {line.strip()!r}: expected a label up to {LARGEST_EXACT}, and a path "
+            "without NUL"
+        )
     bbox = numbers[:4].astype(np.int32) if len(fields) > 3 else None
     landmark = numbers[4:].reshape(2, 5).T.copy() if len(fields) > 7 else None
     return ListLine(fields[1], label, bbox, landmark, aligned)

@@ -14,7 +14,6 @@ landmark : float32 ndarray of shape (3, 2), or None
 Everything in a person's folder is listed; whether it is a photo is checked when it is read.
 """
 
-import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -23,11 +22,10 @@ import numpy as np
 from easydict import EasyDict
 
 from src.common.errors import InputError
+from src.common.json_text import parse_json
+from src.formats.lists import LARGEST_COORDINATE
 
 log = logging.getLogger(__name__)
-
-# Pixels, the largest side of a JPEG. A crop is allocated as large as its box, so there is a limit.
-LARGEST_COORDINATE = 1 << 16
 
 
 def get_dataset(name: str, input_dir: str) -> list[EasyDict]:
@@ -75,7 +73,7 @@ def get_dataset_webface(input_dir: str) -> list[EasyDict]:
     dataset = []
     for number, line in _list_lines(input_dir):
         fields = line.rsplit(None, 1)
-        if len(fields) != 2 or not fields[1].isdigit():
+        if len(fields) != 2 or not fields[1].isdecimal():
             raise InputError(f"{_clean_list(input_dir)}, line {number}: expected 'photo label'")
         dataset.append(_item(fields[0].replace("\\", "/"), fields[1], input_dir))
     return dataset
@@ -214,8 +212,8 @@ def _described_item(name: str, label: int, input_dir: str, whole_path_id: bool =
     if not os.path.exists(path):
         return item
     try:
-        with open(path, encoding="utf-8") as file:
-            described = json.load(file)
+        with open(path, "rb") as file:
+            described = parse_json(file.read())
         box, points = described.get("bounding_box"), described.get("landmarks") or {}
         if box:
             corners = box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"]
@@ -224,7 +222,7 @@ def _described_item(name: str, label: int, input_dir: str, whole_path_id: bool =
         if all(key in points for key in "102"):
             landmark = [(points[key]["x"], points[key]["y"]) for key in "102"]
             item.landmark = _described_points(landmark)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         log.warning("%s: not a description of a face (%r); it is ignored", path, error)
         item.bbox = item.landmark = None
     return item

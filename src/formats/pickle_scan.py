@@ -35,6 +35,7 @@ _ATOMS = _TEXT | {
 }  # fmt: skip
 _PUTS = {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}
 _GETS = {"GET", "BINGET", "LONG_BINGET"}
+_OPCODES = {opcode.code: opcode for opcode in pickletools.opcodes}
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _EMPTY = {"EMPTY_LIST", "EMPTY_TUPLE", "EMPTY_DICT"}
 
@@ -189,7 +190,7 @@ def _opcodes(content: bytes) -> Iterator[tuple[str, Any]]:
     name = ""
     while name != "STOP":
         code = file.read(1)
-        opcode = pickletools.code2op.get(code.decode("latin1"))
+        opcode = _OPCODES.get(code.decode("latin1"))
         if opcode is None:
             raise pickle.UnpicklingError("an unknown opcode" if code else "it is cut off")
         name = opcode.name

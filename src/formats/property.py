@@ -7,6 +7,7 @@ from easydict import EasyDict
 
 from src.common.errors import InputError
 from src.common.output_files import whole_file
+from src.formats.recordio import LARGEST_EXACT
 
 
 def load_property(data_dir: str) -> EasyDict:
@@ -31,13 +32,18 @@ def load_property(data_dir: str) -> EasyDict:
             f"{path} is missing: one line classes,height,width, e.g. 85742,112,112"
         ) from None
     fields = [field.strip() for field in lines[0].split(",")] if len(lines) == 1 else []
-    if len(fields) != 3 or not all(field.isdigit() and int(field) > 0 for field in fields):
+    if len(fields) != 3 or not all(map(_is_count, fields)):
         found = lines[0] if len(lines) == 1 else f"{len(lines)} lines"
         raise InputError(
             f"{path}: expected one line classes,height,width, e.g. 85742,112,112; got {found!r}"
         )
     classes, height, width = map(int, fields)
     return EasyDict(num_classes=classes, image_size=[height, width])
+
+
+def _is_count(field: str) -> bool:
+    """Whether it is a number from 1 to the largest label; an image side cannot be larger either."""
+    return field.isdecimal() and len(field) <= 8 and 0 < int(field) <= LARGEST_EXACT
 
 
 def write_property(path: str, classes: int, image_size: Sequence[int]) -> None:

@@ -32,7 +32,7 @@ def read_index(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
         words = file.read().split()
     try:
         numbers = np.array(list(map(int, words)), np.int64).reshape(-1, 2)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise InputError(
             f"{path} is not an index (lines `number<TAB>offset`): {rebuild_remedy(path)}"
         ) from None

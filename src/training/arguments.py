@@ -16,7 +16,7 @@ PER_BATCH_SIZE = 128  # 2018: also for --per-batch-size 0
 def lr_steps_text(text: str) -> str:
     """Returns `text` if it is empty or a list of ascending batch numbers; for `type=`."""
     steps = [part.strip() for part in text.split(",")] if text.strip() else []
-    numbers = [int(part) for part in steps if part.isdigit()]
+    numbers = [int(part) for part in steps if part.isdecimal()]
     if len(numbers) != len(steps) or numbers != sorted(set(numbers)):
         raise argparse.ArgumentTypeError(
             f"{text!r}: expected ascending batch numbers like 100000,140000,160000"
