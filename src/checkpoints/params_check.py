@@ -91,13 +91,11 @@ def _check_array(reader: _Reader, number: int) -> None:
             raise InputError(f"array {number} is sparse; save it as a dense array")
     # Before version 1 the number of dimensions is in the place of the magic number.
     dimensions = reader.numbers("i")[0] if version in (_V1, _V2, _V3) else version
-    if version == _V3 and dimensions == -1:
-        return  # no shape: nothing else is stored
+    if dimensions == -1 or (dimensions == 0 and version != _V3):
+        raise InputError(f"array {number} has no shape, so it is empty")
     if not 0 <= dimensions <= MOST_DIMENSIONS:
         raise InputError(f"array {number} has {dimensions} dimensions")
     shape = reader.numbers(f"{dimensions}{'q' if version in (_V1, _V2, _V3) else 'I'}")
-    if dimensions == 0 and version != _V3:
-        return
     _, _, element = reader.numbers("iii")  # the first two are the device
     if not 0 <= element < len(_ELEMENT_BYTES):
         raise InputError(f"array {number} has elements of the unknown type {element}")

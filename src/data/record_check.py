@@ -16,6 +16,7 @@ from src.data.training_lists import group_by_label
 from src.formats.face_records import FACES, FaceLayout, FaceRecordWriter, LayoutError, read_layout
 from src.formats.property import load_property
 from src.formats.record_scan import records_at, scan_records
+from src.formats.recordio import LARGEST_EXACT
 from src.formats.records import RecordReader, rebuild_remedy
 
 REWRITE_PROPERTY = "write this line to {}: {},{},{}"
@@ -31,7 +32,7 @@ class Problem(NamedTuple):
 class RecordScan(NamedTuple):
     """Everything that a .rec contains, in file order, read without its index.
 
-    `offsets`, `ids`, `flags` (int64) and `labels` (float32, the first label of each) are arrays
+    `offsets`, `flags` (int64), `ids` (uint64) and `labels` (float32, the first of each) are arrays
     (N,) for the image records. `other_records` counts the records without content (identities,
     record 0). `damages` has (offset, reason) of each damaged record.
     """
@@ -60,7 +61,7 @@ class Inspection(NamedTuple):
 
 def scan_images(path_rec: str) -> RecordScan:
     """The `RecordScan` of a .rec."""
-    offsets, ids, flags = array.array("q"), array.array("q"), array.array("q")
+    offsets, ids, flags = array.array("q"), array.array("Q"), array.array("q")
     labels = array.array("f")
     other_records = 0
     damages: list[tuple[int, str]] = []
@@ -171,7 +172,8 @@ def _inspect_labels(path_rec: str, scan: RecordScan) -> list[Problem]:
 
 
 def _are_identities(labels: np.ndarray) -> bool:
-    return not (np.any(labels != np.floor(labels)) or np.any(labels < 0))
+    in_range = np.all((labels >= 0) & (labels <= LARGEST_EXACT))  # neither NaN nor infinite
+    return bool(in_range and np.all(labels == np.floor(labels)))
 
 
 def _inspect_property(
@@ -275,10 +277,9 @@ def rebuild(path_rec: str, scan: RecordScan, path_new: str) -> RebuildReport:
 
 
 def unpack(path_rec: str, scan: RecordScan, folder: str) -> int:
-    """Writes every image as `folder/<label>/<number>.jpg` (or .png); returns how many.
-
-    Files from an earlier run are kept.
-    """
+    """Writes every image as `folder/<label>/<number>.jpg` (or .png), or keeps it; returns how many."""
+    if not np.isfinite(scan.labels).all():
+        raise InputError(f"{path_rec}: some labels are not numbers, so it cannot be unpacked")
     records = records_at(path_rec, progress(scan.offsets, "unpack", "image"))
     for number, label, record in zip(scan.ids, scan.labels, records, strict=True):
         stem = os.path.join(folder, f"{int(label):07d}", f"{number:08d}")

@@ -7,11 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-SPEED_LINE = re.compile(r"Epoch\[(\d+)\] Batch \[(\d+)\]\s+Speed: ([\d.]+) samples/sec(.*)")
-METRIC = re.compile(r"\t(\w+)=([-+]?(?:[\d.]+(?:e[-+]?\d+)?|nan|inf))")
+# Of at most 9 digits: a batch is a number that float64 represents.
+SPEED_LINE = re.compile(
+    r"Epoch\[(\d{1,9})\] Batch \[(\d{1,9})\]\s+Speed: (\d+\.?\d*) samples/sec(.*)"
+)
+METRIC = re.compile(r"\t(\w+)=([-+]?(?:\d+\.?\d*(?:e[-+]?\d+)?|nan|inf))")
 INTERVAL = 20  # batches between two speed lines
-EPOCH_LINE = re.compile(r"images, (\d+) batches of \d+ (?:an|per) epoch")
-VERIFICATION_LINE = re.compile(r"\[([^\]]+)\]\[(\d+)\]Accuracy-Flip: ([\d.]+)\+-([\d.]+)")
+EPOCH_LINE = re.compile(r"images, (\d{1,9}) batches of \d+ (?:an|per) epoch")
+VERIFICATION_LINE = re.compile(r"\[([^\]]+)\]\[(\d{1,9})\]Accuracy-Flip: (\d+\.?\d*)\+-([\d.]+)")
 
 Row = tuple[int, float]
 Columns = tuple[np.ndarray, np.ndarray]

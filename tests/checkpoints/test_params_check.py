@@ -52,6 +52,8 @@ def test_arrays_of_old_versions_are_accepted(tmp_path):
         (listed(3, ARRAY), "."),
         (listed(1, shaped(1 << 20, 1 << 20)), "needs 4398046511104 bytes"),
         (listed(1, shaped(-1, 4)), "shape"),
+        (listed(1, struct.pack("<Iii", 0xF993FAC9, 0, 0)), "no shape"),
+        (listed(1, struct.pack("<Iii", 0xF993FACA, 0, -1)), "no shape"),
         (listed(1, shaped(*[1] * 9)), "9 dimensions"),
         (listed(1, shaped(1, element=99) + bytes(4)), "unknown type"),
         (listed(1, struct.pack("<Ii", 0xF993FAC9, 1)), "sparse"),

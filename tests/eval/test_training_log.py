@@ -63,3 +63,17 @@ def test_the_published_log_of_2018(shared):
     log = read_training_log(shared / "pretrained" / "model-y1-test2" / "train.log")
     assert len(log.speed[0]) > 1000
     assert max(log.verification["lfw"][1]) == pytest.approx(0.995)
+
+
+def test_lines_with_other_numbers_are_ignored(tmp_path):
+    path = tmp_path / "train.log"
+    nines = "9" * 5000
+    path.write_text(
+        f"Epoch[{nines}] Batch [20]\tSpeed: 1.0 samples/sec\tacc=0.5\n"
+        "Epoch[0] Batch [20]\tSpeed: 1.2.3 samples/sec\tacc=0.5\n"
+        f"[lfw][{nines}]Accuracy-Flip: 0.9+-0.1\n"
+        "Epoch[0] Batch [20]\tSpeed: 1.5 samples/sec\tacc=1.2.3\n"
+    )
+    log = read_training_log(path)
+    assert log.speed[1].tolist() == [1.5]
+    assert not log.verification

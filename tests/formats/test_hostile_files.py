@@ -3,15 +3,17 @@
 import struct
 import time
 
+import numpy as np
 import pytest
 
 from src.common.errors import InputError
 from src.data.pairs import read_pairs
+from src.data.record_check import inspect, rebuild, scan_images, unpack
 from src.eval.report_pictures import chart_tag, literal, new_chart
 from src.formats.lists import parse_lst_line
 from src.formats.property import load_property
 from src.formats.record_scan import scan_records
-from src.formats.recordio import MAGIC
+from src.formats.recordio import HEADER, MAGIC, encode_record
 from src.formats.records import read_index
 
 
@@ -31,6 +33,21 @@ def test_an_index_with_other_numbers_is_an_input_error(tmp_path, text):
 def test_a_list_line_with_other_numbers_is_an_input_error(line):
     with pytest.raises(InputError, match="list line"):
         parse_lst_line(line)
+
+
+@pytest.mark.parametrize("label", [np.nan, np.inf, 1e30])
+def test_records_with_other_labels_and_ids_are_reported(tmp_path, label):
+    path = tmp_path / "a.rec"
+    content = HEADER.pack(0, label, (1 << 64) - 1, 0) + b"\xff\xd8\xff"
+    path.write_bytes(encode_record(content))
+    scan = scan_images(str(path))
+    assert scan.ids.tolist() == [(1 << 64) - 1]
+    assert any("not identities" in problem.what for problem in inspect(str(path)).problems)
+    with pytest.raises(InputError, match="not identities"):
+        rebuild(str(path), scan, str(tmp_path / "new.rec"))
+    if label != 1e30:
+        with pytest.raises(InputError, match="not numbers"):
+            unpack(str(path), scan, str(tmp_path / "images"))
 
 
 @pytest.mark.parametrize("text", ["²,112,112", "9" * 5000 + ",1,1", "5,112,99999999999", "1,\0,1"])
