@@ -277,7 +277,7 @@ def rebuild(path_rec: str, scan: RecordScan, path_new: str) -> RebuildReport:
 
 
 def unpack(path_rec: str, scan: RecordScan, folder: str) -> int:
-    """Writes every image as `folder/<label>/<number>.jpg` (or .png), or keeps it; returns how many."""
+    """Writes (or keeps) each image as `folder/<label>/<number>.jpg` or .png; returns how many."""
     if not np.isfinite(scan.labels).all():
         raise InputError(f"{path_rec}: some labels are not numbers, so it cannot be unpacked")
     records = records_at(path_rec, progress(scan.offsets, "unpack", "image"))
