@@ -82,7 +82,7 @@ class Journal:
 
     def _read(self) -> None:
         settings: Mapping[str, Any] | None = None
-        with open(self._path, encoding="ascii", errors="replace") as file:
+        with open(self._path, encoding="utf-8-sig", errors="replace") as file:
             for line in file:
                 self._ends_complete = line.endswith("\n")
                 try:

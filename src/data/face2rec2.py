@@ -28,6 +28,7 @@ from src.common.arguments import make_parser, resolve_arguments
 from src.common.errors import InputError, run_command
 from src.common.log import configure_logging
 from src.common.output_files import whole_file
+from src.common.text_files import read_lines
 from src.data.packing import PackReport, PackSettings, encode_photo, pack_list
 from src.formats.lists import parse_lst_line
 from src.formats.property import load_property, write_property
@@ -49,24 +50,23 @@ def read_list(path_in: str) -> Iterator[EasyDict]:
     starts: list[int] = []
     label: int | None = None
     count = 0
-    with open(path_in, encoding="utf-8", errors="surrogateescape") as lines:
-        for line in lines:
-            path, line_label, bbox, landmark, aligned = parse_lst_line(line)
-            if not aligned and landmark is None:
-                continue
-            count += 1
-            if line_label != label:
-                starts.append(count)
-                label = line_label
-            yield EasyDict(
-                flag=0,
-                image_path=path,
-                bbox=bbox,
-                landmark=landmark,
-                aligned=aligned,
-                id=count,
-                label=[line_label, aligned],
-            )
+    for _, line in read_lines(path_in, "surrogateescape"):
+        path, line_label, bbox, landmark, aligned = parse_lst_line(line)
+        if not aligned and landmark is None:
+            continue
+        count += 1
+        if line_label != label:
+            starts.append(count)
+            label = line_label
+        yield EasyDict(
+            flag=0,
+            image_path=path,
+            bbox=bbox,
+            landmark=landmark,
+            aligned=aligned,
+            id=count,
+            label=[line_label, aligned],
+        )
     first = count + 1
     yield EasyDict(flag=2, id=0, label=[float(first), float(first + len(starts))])
     ends = [*starts[1:], first]

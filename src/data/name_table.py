@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from src.common.errors import InputError
 from src.common.output_files import whole_file
+from src.common.text_files import read_lines
 
 HEADING = ("old", "new", "state")
 PLANNED, DONE, SKIPPED = "planned", "done", "skipped"
@@ -57,11 +58,10 @@ class NameTable:
         table = cls(path)
         if not os.path.exists(path):
             return table
-        with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
-            lines = file.read().split("\n")
-        if tuple(lines[0].split("\t")) != HEADING:
+        lines = read_lines(path, "surrogateescape")
+        if tuple(next(lines, (1, ""))[1].split("\t")) != HEADING:
             raise InputError(f"{path}: line 1: expected the heading old, new, state between tabs")
-        for number, line in enumerate(lines[1:], 2):
+        for number, line in lines:
             fields = [_unescape(field) for field in line.split("\t")]
             if line and len(fields) != 3:
                 raise InputError(f"{path}: line {number}: expected 3 fields between tabs")

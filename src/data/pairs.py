@@ -8,6 +8,7 @@ import numpy as np
 
 from src.common.errors import InputError
 from src.common.output_files import whole_file
+from src.common.text_files import read_lines
 
 PICTURE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp")
 
@@ -40,14 +41,12 @@ def read_pairs(path: str | os.PathLike[str]) -> list[Pair]:
         A line has another form (the message gives its number), or a kind of pair is missing.
     """
     pairs = []
-    with open(path, encoding="utf-8", errors="surrogateescape") as file:
-        for number, line in enumerate(file, 1):
-            text = line.strip("\r\n")
-            fields = [field.strip() for field in text.split("\t")] if "\t" in text else text.split()
-            is_count = len(fields) <= 2 and all(field.isdecimal() for field in fields)
-            if not any(fields) or (number == 1 and is_count):
-                continue
-            pairs.append(_parse_pair(fields, number, path))
+    for number, line in read_lines(path, "surrogateescape"):
+        fields = [field.strip() for field in line.split("\t")] if "\t" in line else line.split()
+        is_count = len(fields) <= 2 and all(field.isdecimal() for field in fields)
+        if not any(fields) or (number == 1 and is_count):
+            continue
+        pairs.append(_parse_pair(fields, number, path))
     kinds = {pair.same for pair in pairs}
     if kinds != {True, False}:
         same = sum(pair.same for pair in pairs)

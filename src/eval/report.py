@@ -15,6 +15,7 @@ from src.common.arguments import make_parser, resolve_arguments
 from src.common.errors import InputError, run_command
 from src.common.json_text import parse_json
 from src.common.output_files import whole_file
+from src.common.text_files import read_lines
 from src.eval.report_pictures import contact_sheet, image_tag, roc_chart, training_chart
 from src.eval.training_log import read_training_log
 from src.formats.face_records import open_face_records
@@ -49,8 +50,7 @@ class Section(NamedTuple):
 
 def count_lines(path: str) -> int:
     """Number of lines of a text file that are not empty."""
-    with open(path, encoding="utf-8") as lines:
-        return sum(1 for line in lines if line.strip())
+    return sum(1 for _, line in read_lines(path, "replace") if line.strip())
 
 
 def count_files(folder: str) -> int:
@@ -112,8 +112,7 @@ def _table_rows(path: str) -> list[list[str]]:
     """Rows of a tab-separated file; empty if there is no such file."""
     if not os.path.exists(path):
         return []
-    with open(path, encoding="utf-8", errors="replace") as lines:
-        return [line.rstrip("\n").split("\t") for line in lines]
+    return [line.split("\t") for _, line in read_lines(path, "replace")]
 
 
 # ------------------------------------------------------------------------------ sections
@@ -196,8 +195,8 @@ def commands_section(work: str) -> Section | None:
     path = os.path.join(work, "commands.txt")
     if not os.path.exists(path):
         return None
-    with open(path, encoding="utf-8") as lines:
-        commands = dict.fromkeys(lines)  # a resumed run lists earlier commands again
+    # A resumed run lists earlier commands again.
+    commands = dict.fromkeys(f"{line}\n" for _, line in read_lines(path, "replace"))
     return Section("Every command that was run", f"<pre>{html.escape(''.join(commands))}</pre>")
 
 

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from src.common.errors import InputError
 from src.common.photos import read_photo
+from src.common.text_files import read_lines
 from src.eval.training_log import TrainingLog
 from src.formats.lists import parse_lst_line
 
@@ -22,8 +23,8 @@ SHEET_PEOPLE, SHEET_PHOTOS, SHEET_FACE = 12, 8, 84  # rows, columns, pixels of a
 def contact_sheet(list_path: str) -> np.ndarray:
     """Faces of a list, one row per person, uint8 (H, W, 3) RGB; unreadable faces are blank."""
     people: dict[int, list[str]] = {}
-    with open(list_path, encoding="utf-8", errors="surrogateescape") as lines:
-        for line in filter(str.strip, lines):
+    for _, line in read_lines(list_path, "surrogateescape"):
+        if line.strip():
             path, label, *_ = parse_lst_line(line)
             people.setdefault(label, []).append(path)
     labels = list(people)

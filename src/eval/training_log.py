@@ -7,9 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from src.common.text_files import read_lines
+
 # Of at most 9 digits: a batch is a number that float64 represents.
 SPEED_LINE = re.compile(
-    r"Epoch\[(\d{1,9})\] Batch \[(\d{1,9})\]\s+Speed: (\d+\.?\d*) samples/sec(.*)"
+    r"Epoch\[(\d{1,9})\] Batch \[(?:\d+-)?(\d{1,9})\]\s+Speed: (\d+\.?\d*|nan|inf) samples/sec(.*)"
 )
 METRIC = re.compile(r"\t(\w+)=([-+]?(?:\d+\.?\d*(?:e[-+]?\d+)?|nan|inf))")
 INTERVAL = 20  # batches between two speed lines
@@ -53,25 +55,24 @@ def read_training_log(path: str | os.PathLike[str]) -> TrainingLog:
     metrics: dict[str, list[Row]] = {}
     verification: dict[str, list[Row]] = {}
     epoch, before, last, epoch_length = 0, 0, 0, None
-    with open(path, encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            match = EPOCH_LINE.search(line)
-            if match:
-                epoch_length = int(match[1])
-            match = SPEED_LINE.search(line)
-            if match:
-                if int(match[1]) != epoch:
-                    epoch = int(match[1])
-                    before = epoch * epoch_length if epoch_length else last
-                previous, last = last, before + int(match[2])
-                if not epoch_length:
-                    last = max(last, previous + INTERVAL)
-                speed.append((last, float(match[3])))
-                for name, value in METRIC.findall(match[4]):
-                    metrics.setdefault(name, []).append((last, float(value)))
-            match = VERIFICATION_LINE.search(line)
-            if match:
-                verification.setdefault(match[1], []).append((int(match[2]), float(match[3])))
+    for _, line in read_lines(path, "replace"):
+        match = EPOCH_LINE.search(line)
+        if match:
+            epoch_length = int(match[1])
+        match = SPEED_LINE.search(line)
+        if match:
+            if int(match[1]) != epoch:
+                epoch = int(match[1])
+                before = epoch * epoch_length if epoch_length else last
+            previous, last = last, before + int(match[2])
+            if not epoch_length:
+                last = max(last, previous + INTERVAL)
+            speed.append((last, float(match[3])))
+            for name, value in METRIC.findall(match[4]):
+                metrics.setdefault(name, []).append((last, float(value)))
+        match = VERIFICATION_LINE.search(line)
+        if match:
+            verification.setdefault(match[1], []).append((int(match[2]), float(match[3])))
     return TrainingLog(
         _columns(speed),
         {name: _columns(rows) for name, rows in metrics.items()},

@@ -23,6 +23,7 @@ from easydict import EasyDict
 
 from src.common.errors import InputError
 from src.common.json_text import parse_json
+from src.common.text_files import read_lines
 from src.formats.lists import LARGEST_COORDINATE
 
 log = logging.getLogger(__name__)
@@ -246,7 +247,6 @@ def _list_lines(input_dir: str) -> Iterator[tuple[int, str]]:
     path = _clean_list(input_dir)
     if not os.path.exists(path):
         raise FileNotFoundError(f"{path} is missing: this kind of data set needs it")
-    with open(path, encoding="utf-8", errors="surrogateescape") as file:
-        for number, line in enumerate(file, start=1):
-            if line.strip():
-                yield number, line.strip()
+    for number, line in read_lines(path, "surrogateescape"):
+        if line.strip():
+            yield number, line.strip()

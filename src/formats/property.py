@@ -7,6 +7,7 @@ from easydict import EasyDict
 
 from src.common.errors import InputError
 from src.common.output_files import whole_file
+from src.common.text_files import read_lines
 from src.formats.recordio import LARGEST_EXACT
 
 
@@ -25,8 +26,7 @@ def load_property(data_dir: str) -> EasyDict:
             "the records)"
         )
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            lines = [line.strip() for line in file if line.strip()]
+        lines = [line.strip() for _, line in read_lines(path, "replace") if line.strip()]
     except FileNotFoundError:
         raise FileNotFoundError(
             f"{path} is missing: one line classes,height,width, e.g. 85742,112,112"
