@@ -18,6 +18,11 @@ DECODE_ERRORS = (Exception,)
 # The limit of Pillow itself, above which it raises an error; most phones take 12 to 50 million.
 MOST_PHOTO_PIXELS = 178_956_970
 
+# A HEIC file begins with its size in four bytes, then this.
+_HEIC_STARTS = tuple(
+    b"ftyp" + brand for brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
+)
+
 # Modes with more than 8 bits per channel, which Pillow would clip at 255 instead of scaling.
 DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 
@@ -83,6 +88,8 @@ def decode_photo(content: bytes, name: str, mode: str = "RGB", upright: bool = T
     """The same as `read_photo` for bytes in memory; `name` is used in error messages."""
     if not content:
         raise InputError(f"{name}: the file is empty")
+    if content[4:12] in _HEIC_STARTS:
+        _add_heic_decoder(name)
     with warnings.catch_warnings():
         # The warnings are about odd metadata, which does not matter here.
         warnings.simplefilter("ignore")
@@ -96,6 +103,17 @@ def decode_photo(content: bytes, name: str, mode: str = "RGB", upright: bool = T
         except DECODE_ERRORS as error:
             reason = error if error.args else type(error).__name__
             raise InputError(f"{name}: cannot be decoded ({reason})") from None
+
+
+def _add_heic_decoder(name: str) -> None:
+    """Teaches Pillow HEIC, which iPhones write; InputError without the package for it."""
+    try:
+        import pillow_heif
+    except ImportError:
+        raise InputError(
+            f"{name}: a HEIC photo, which needs another package: pip install pillow-heif"
+        ) from None
+    pillow_heif.register_heif_opener()
 
 
 def decode_stored(content: bytes) -> np.ndarray | None:

@@ -26,6 +26,7 @@ from src.common.errors import InputError, run_command
 from src.common.log import configure_logging
 from src.common.output_files import whole_file
 from src.common.photos import DECODE_ERRORS
+from src.common.text_files import read_lines
 from src.data.person_folders import printable_list, read_person_folders
 from src.formats.lists import format_aligned_line, format_unaligned_line
 from src.formats.photo_sets import OWN_FILES
@@ -33,7 +34,11 @@ from src.formats.property import write_property
 
 log = logging.getLogger(__name__)
 
-IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+# face2rec2 converts those that MXNet does not decode, or says why it cannot.
+IMAGE_EXTENSIONS = (
+    *(".jpg", ".jpeg", ".png", ".bmp", ".webp"),
+    *(".tif", ".tiff", ".gif", ".jp2", ".heic", ".avif"),
+)
 UNKNOWN_LABEL = -1  # 2018: for a landmark file without labels (test photos)
 
 
@@ -84,21 +89,20 @@ def list_landmark_file(path: str, input_dir: str, labels: dict[int, int]) -> lis
         A line is malformed (the message gives file and line), or the file is empty.
     """
     lines = []
-    with open(path, encoding="utf-8", errors="surrogateescape") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                photo, label, landmark = parse_landmark_line(line)
-            except ValueError as error:
-                raise InputError(f"{path}: line {number}: {error}") from None
-            new_label = UNKNOWN_LABEL if label is None else labels.setdefault(label, len(labels))
-            # 2018: no box, and the shortest decimals that give the same float32.
-            lines.append(
-                format_unaligned_line(
-                    os.path.join(input_dir, photo), new_label, (0, 0, 0, 0), landmark, spell=str
-                )
+    for number, line in read_lines(path, "surrogateescape"):
+        if not line.strip():
+            continue
+        try:
+            photo, label, landmark = parse_landmark_line(line)
+        except ValueError as error:
+            raise InputError(f"{path}: line {number}: {error}") from None
+        new_label = UNKNOWN_LABEL if label is None else labels.setdefault(label, len(labels))
+        # 2018: no box, and the shortest decimals that give the same float32.
+        lines.append(
+            format_unaligned_line(
+                os.path.join(input_dir, photo), new_label, (0, 0, 0, 0), landmark, spell=str
             )
+        )
     if not lines:
         raise InputError(f"{path}: the landmark file is empty")
     return lines

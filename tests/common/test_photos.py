@@ -2,11 +2,13 @@
 
 import io
 import struct
+import sys
+import types
 
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from src.common.errors import InputError
 from src.common.photos import decode_photo, decode_stored, read_image, read_photo
@@ -140,3 +142,33 @@ def test_read_image_modes_and_layouts(tmp_path, colours):
     np.testing.assert_array_equal(read_image(path, layout="CHW"), colours.transpose(2, 0, 1))
     grey = cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY)
     np.testing.assert_allclose(read_image(path, mode="gray"), grey, atol=1)
+
+
+HEIC = b"\0\0\0\x18ftypheic" + bytes(24)
+
+
+@pytest.mark.parametrize("brand", [b"heic", b"mif1"])
+def test_heic_names_the_package_that_reads_it(monkeypatch, brand):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)  # as if it were not installed
+    with pytest.raises(InputError, match=r"p\.heic: .*pip install pillow-heif"):
+        decode_photo(HEIC.replace(b"heic", brand), "p.heic")
+
+
+def test_heic_is_read_with_the_package(monkeypatch):
+    class Heic(ImageFile.ImageFile):
+        format = "HEIC"
+
+        def _open(self):
+            self._size, self._mode = (2, 1), "RGB"
+
+        def load(self):
+            self.im = Image.new("RGB", (2, 1), (1, 2, 3)).im
+
+    def register_heif_opener():
+        Image.register_open("HEIC", Heic, lambda start: start[4:8] == b"ftyp")
+
+    package = types.SimpleNamespace(register_heif_opener=register_heif_opener)
+    monkeypatch.setitem(sys.modules, "pillow_heif", package)
+    monkeypatch.setattr(Image, "OPEN", dict(Image.OPEN))
+    monkeypatch.setattr(Image, "ID", list(Image.ID))
+    assert decode_photo(HEIC, "p.heic").tolist() == [[[1, 2, 3]] * 2]
