@@ -18,10 +18,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from src.common.arguments import make_parser, resolve_arguments
-from src.common.errors import InputError, run_command
+from src.common.encoded_image import is_stored_format
+from src.common.errors import InputError, listed, run_command
 from src.common.log import configure_logging
 from src.data.pairs import write_pairs
-from src.data.record_check import Inspection, RecordScan, inspect, rebuild, unpack, write_image
+from src.data.record_check import Inspection, RecordScan, inspect, rebuild
+from src.data.unpacking import unpack, write_image
 from src.formats.property import write_property
 from src.formats.verification_set import read_bin
 
@@ -82,12 +84,15 @@ def print_inspection(path_rec: str, inspection: Inspection) -> None:
 def print_bin(path: str) -> bool:
     """Prints what a verification set contains; returns whether it can be read."""
     try:
-        _, issame = read_bin(path)
+        images, issame = read_bin(path)
     except InputError as error:
         print(f"{path}: verification set\n  PROBLEM: {error}")
         return False
     print(f"{path}: verification set, {len(issame)} pairs, {sum(issame)} same")
-    return True
+    bad = [number for number, image in enumerate(images) if not is_stored_format(image)]
+    if bad:
+        print(f"  PROBLEM: {len(bad)} images are neither JPEG nor PNG: {listed(bad)}")
+    return not bad
 
 
 def rebuild_into(path_rec: str, scan: RecordScan, folder: str) -> None:

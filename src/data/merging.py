@@ -11,7 +11,7 @@ from src.common.errors import InputError
 from src.common.log import progress
 from src.common.output_files import whole_file
 from src.data.class_centres import nearest
-from src.formats.face_records import FaceRecordWriter, open_face_records
+from src.formats.face_records import FaceRecordWriter, check_own_labels, open_face_records
 from src.formats.property import load_property, write_property
 from src.formats.records import RecordReader
 
@@ -78,6 +78,7 @@ def open_face_set(folder: str) -> FaceSet:
         It is not a face data set, or has no property file.
     """
     reader, layout = open_face_records(folder)
+    check_own_labels(reader, layout)
     declared = load_property(folder)
     ranges = list(layout.identity_ranges.values())
     if declared.num_classes != len(ranges):

@@ -1,7 +1,6 @@
 """Finds what is wrong with a data set, and makes a valid one of its intact images."""
 
 import array
-import contextlib
 import os
 from typing import NamedTuple
 
@@ -10,7 +9,6 @@ from easydict import EasyDict
 
 from src.common.errors import InputError
 from src.common.log import progress
-from src.common.output_files import whole_file
 from src.common.photos import decode_stored
 from src.data.training_lists import group_by_label
 from src.formats.face_records import FACES, FaceLayout, FaceRecordWriter, LayoutError, read_layout
@@ -115,8 +113,8 @@ def inspect(path_rec: str, decode: bool = False) -> Inspection:
         problems.append(Problem(what, rebuild_remedy(path_rec)))
     kind, layout, found = _inspect_index(path_rec, scan)
     problems += found
-    problems += _inspect_labels(path_rec, scan)
-    classes = len(layout.identity_ranges) if layout else len(np.unique(scan.labels))
+    problems += _inspect_labels(path_rec, scan, layout)
+    classes = len(np.unique(scan.labels))
     sizes = [decoded_size(record.content) for record in records_at(path_rec, scan.offsets[:1])]
     image_size = sizes[0] if sizes else None
     declared, found = _inspect_property(path_rec, classes, image_size)
@@ -153,8 +151,8 @@ def _problem_of(error: Exception) -> Problem:
     return Problem(what or str(error), remedy if what else "")
 
 
-def _inspect_labels(path_rec: str, scan: RecordScan) -> list[Problem]:
-    """Problems with the labels of the images."""
+def _inspect_labels(path_rec: str, scan: RecordScan, layout: FaceLayout | None) -> list[Problem]:
+    """Problems with the labels of the images, and with their identity records if there are any."""
     remedy = rebuild_remedy(path_rec)
     labels = np.unique(scan.labels)
     if not len(labels):
@@ -168,6 +166,9 @@ def _inspect_labels(path_rec: str, scan: RecordScan) -> list[Problem]:
     if group_by_label(scan.labels) is not None:
         what = "the images of an identity are not consecutive, so it counts as several"
         problems.append(Problem(what, remedy))
+    elif layout and len(layout.identity_ranges) != len(labels):
+        what = f"{len(layout.identity_ranges)} identity records for {len(labels)} labels"
+        problems.append(Problem(f"{what}, so a label counts as several identities", remedy))
     return problems
 
 
@@ -274,25 +275,3 @@ def rebuild(path_rec: str, scan: RecordScan, path_new: str) -> RebuildReport:
             writer.add_image([float(record.label[0]), aligned], record.content)
     assert first_size is not None  # the writer raises an error if it gets no image
     return RebuildReport(writer.images, writer.identities, skipped, writer.new_labels, first_size)
-
-
-def unpack(path_rec: str, scan: RecordScan, folder: str) -> int:
-    """Writes (or keeps) each image as `folder/<label>/<number>.jpg` or .png; returns how many."""
-    if not np.isfinite(scan.labels).all():
-        raise InputError(f"{path_rec}: some labels are not numbers, so it cannot be unpacked")
-    records = records_at(path_rec, progress(scan.offsets, "unpack", "image"))
-    for number, label, record in zip(scan.ids, scan.labels, records, strict=True):
-        stem = os.path.join(folder, f"{int(label):07d}", f"{number:08d}")
-        write_image(stem, record.content)
-    return len(scan.offsets)
-
-
-def write_image(stem: str, content: bytes) -> str:
-    """Writes an encoded image with the extension of its format; returns its path."""
-    path = stem + (".png" if content.startswith(b"\x89PNG") else ".jpg")
-    with contextlib.suppress(FileNotFoundError):
-        if os.path.getsize(path) == len(content):
-            return path
-    with whole_file(path) as file:
-        file.write(content)
-    return path

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from src.common.errors import InputError
-from src.formats.lists import ListLine, parse_lst_line
+from src.common.text_files import read_lines
+from src.formats.lists import ListLine, is_im2rec_line, parse_lst_line
 
 log = logging.getLogger(__name__)
 
@@ -35,20 +36,25 @@ def read_training_lines(path: str) -> Iterator[tuple[int, str, ListLine]]:
     InputError
         A line is malformed or has a negative label; the message gives file and line.
     """
-    with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                fields = parse_lst_line(line)
-            except InputError as error:
-                raise InputError(f"{path}: line {number}: {error}") from None
-            if fields.label < 0:
-                raise InputError(
-                    f"{path}: line {number}: label {fields.label}: a training set needs the labels "
-                    "0, 1, …, but this is a list of photos without identities"
-                )
-            yield number, line.rstrip("\n"), fields
+    recognised = False
+    for number, line in read_lines(path, "surrogateescape"):
+        if not line.strip():
+            continue
+        if not recognised and is_im2rec_line(line):
+            log.info(
+                "%s is a list of MXNet's im2rec (number, label, path of an aligned face)", path
+            )
+            recognised = True
+        try:
+            fields = parse_lst_line(line)
+        except InputError as error:
+            raise InputError(f"{path}: line {number}: {error}") from None
+        if fields.label < 0:
+            raise InputError(
+                f"{path}: line {number}: label {fields.label}: a training set needs the labels "
+                "0, 1, …, but this is a list of photos without identities"
+            )
+        yield number, line, fields
 
 
 def read_listed_photos(path: str) -> ListedPhotos:

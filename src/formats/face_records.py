@@ -116,6 +116,21 @@ def _identity_range(reader: RecordReader, identity: int) -> tuple[int, int]:
     return int(record.label[0]), int(record.label[1])
 
 
+def check_own_labels(reader: RecordReader, layout: FaceLayout) -> None:
+    """InputError if two identity records have images of one label, which would be two people.
+
+    2018's face2rec2 wrote such records for a list that was not grouped by label.
+    """
+    owners: dict[float, int] = {}
+    for identity, (first, _) in layout.identity_ranges.items():
+        label = float(reader.read(first).label[0])
+        if owners.setdefault(label, identity) != identity:
+            raise InputError(
+                f"{reader.path}: identity records {owners[label]} and {identity} both have label "
+                f"{label:g}, so one person would count as two; {rebuild_remedy(reader.path)}"
+            )
+
+
 def open_face_records(
     data_dir: str | os.PathLike[str], name: str = "train"
 ) -> tuple[RecordReader, FaceLayout]:

@@ -30,7 +30,8 @@ def parse_lst_line(line: str) -> ListLine:
     """The fields of a list line.
 
     The fields are separated by tabs: aligned flag, path, label; then optionally the box; then
-    optionally five landmark x and five landmark y.
+    optionally five landmark x and five landmark y. A line of MXNet's im2rec, see `is_im2rec_line`,
+    is an aligned face.
 
     Raises
     ------
@@ -38,6 +39,8 @@ def parse_lst_line(line: str) -> ListLine:
         The line has another form. The message quotes it; callers add the file and line number.
     """
     fields = line.strip().split("\t")
+    if is_im2rec_line(line):
+        fields = ["1", fields[-1], _im2rec_label(line, fields[1:-1])]
     if len(fields) not in (3, 7, 17):
         raise InputError(
             f"list line {line.strip()!r}: expected 3, 7 or 17 fields between tabs "
@@ -62,6 +65,45 @@ def parse_lst_line(line: str) -> ListLine:
     bbox = numbers[:4].astype(np.int32) if len(fields) > 3 else None
     landmark = numbers[4:].reshape(2, 5).T.copy() if len(fields) > 7 else None
     return ListLine(fields[1], label, bbox, landmark, aligned)
+
+
+def is_im2rec_line(line: str) -> bool:
+    """Whether a line is in the order of MXNet's im2rec: number, label or labels, path.
+
+    Its label is written as 4.000000. A path that is a number is only recognised in our own order.
+    """
+    fields = line.strip().split("\t")
+    numbers, path = fields[:-1], fields[-1]
+    return (
+        len(numbers) > 1
+        and numbers[0].isdecimal()
+        and all(map(_is_number, numbers))
+        and not _is_number(path)
+    )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _im2rec_label(line: str, labels: Sequence[str]) -> str:
+    """The label as an integer; InputError if there are several, or it is not a whole number."""
+    if len(labels) > 1:
+        raise InputError(
+            f"list line {line.strip()!r}: a line of im2rec with {len(labels)} labels; a face has "
+            "one, its identity: keep that column only (number, label, path)"
+        )
+    label = float(labels[0])
+    if not label.is_integer():  # also infinite, and not a number
+        raise InputError(
+            f"list line {line.strip()!r}: label {labels[0]} of an im2rec list is not an identity "
+            "(0, 1, …)"
+        )
+    return str(int(label))
 
 
 def format_aligned_line(path: str, label: int) -> str:

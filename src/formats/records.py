@@ -1,5 +1,6 @@
 """Indexed RecordIO files (`train.rec`, `train.idx`): the reader and the writer."""
 
+import codecs
 import contextlib
 import os
 import struct
@@ -29,12 +30,13 @@ def read_index(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
         A line that is not `number<TAB>offset`, or a key that appears twice.
     """
     with open(path, "rb") as file:
-        words = file.read().split()
+        words = file.read().removeprefix(codecs.BOM_UTF8).split()
     try:
         numbers = np.array(list(map(int, words)), np.int64).reshape(-1, 2)
     except (ValueError, OverflowError):
         raise InputError(
-            f"{path} is not an index (lines `number<TAB>offset`): {rebuild_remedy(path)}"
+            f"{path} is not an index (lines `number<TAB>offset` of numbers below 2^63): "
+            f"{rebuild_remedy(path)}"
         ) from None
     numbers = numbers[np.argsort(numbers[:, 0], kind="stable")]
     keys, offsets = numbers[:, 0].copy(), numbers[:, 1].copy()

@@ -72,7 +72,7 @@ class RecordImageIter(mx.io.DataIter, ABC):
         log.info("loading recordio %s...", path_imgrec)
         self.reader = RecordReader(path_imgrec)
         weakref.finalize(self, self.reader.close)
-        layout = read_layout(self.reader)
+        self.layout = layout = read_layout(self.reader)
         self.header0 = tuple(int(number) for number in layout.header)
         self.imgidx = list(layout.image_ids)
         self.id2range = layout.identity_ranges

@@ -195,6 +195,11 @@ class ImageBatches:
                 f"{self.reader.path}: image {record_id} has height and width {bgr.shape[:2]}, but "
                 f"property has {self.data_shape[1:]}; align and pack all photos in one size"
             )
+        if not np.isfinite(record.label[0]):
+            raise InputError(
+                f"{self.reader.path}: image {record_id} has label {record.label[0]}, which would "
+                "make the loss NaN; list and pack the set again"
+            )
         self._write(batch.images[place], bgr, batch.draws[place])
         batch.labels[place] = record.label[0]
         return True

@@ -10,6 +10,7 @@ from sklearn.preprocessing import normalize
 
 from src.common.errors import InputError, NoMoreData
 from src.common.mxnet_backend import mx
+from src.formats.face_records import check_own_labels
 from src.loading.face_iter import RecordImageIter
 from src.loading.image_batches import Augmenter
 from src.loading.triplet_mining import Triplet, arranged, semi_hard_triplets, squared_distances
@@ -127,6 +128,7 @@ class FaceImageIter(RecordImageIter):
 
     def _check_records(self) -> None:
         """Reduces the bag size to what one round through the identities gives."""
+        check_own_labels(self.reader, self.layout)
         counts = np.array([stop - start for start, stop in self.id2range.values()])
         if len(counts) < 2 or counts.max() < 2:
             raise InputError(

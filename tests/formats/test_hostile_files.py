@@ -8,7 +8,8 @@ import pytest
 
 from src.common.errors import InputError
 from src.data.pairs import read_pairs
-from src.data.record_check import inspect, rebuild, scan_images, unpack
+from src.data.record_check import inspect, rebuild, scan_images
+from src.data.unpacking import unpack
 from src.eval.report_pictures import chart_tag, literal, new_chart
 from src.formats.lists import parse_lst_line
 from src.formats.property import load_property
