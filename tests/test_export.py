@@ -10,6 +10,7 @@ import pytest
 
 from src import export
 from src.checkpoints.files import load_checkpoint, save_checkpoint
+from src.checkpoints.saved_graphs import read_graph
 from src.common.errors import InputError, run_command
 from src.common.mxnet_backend import mx
 from src.onnx_model import comparison
@@ -300,3 +301,13 @@ def test_random_faces_include_light_and_dark_ones():
 def test_a_difference_is_relative_to_the_largest_element():
     assert comparison.Difference(2e-5, 0.5).relative == pytest.approx(4e-5)
     assert np.isnan(comparison.Difference(0.0, 0.0).relative)
+
+
+def test_the_case_of_a_published_network_with_reshape(shared, tmp_path, capsys):
+    symbols = shared / "cases" / "models" / "symbols"
+    symbol = read_graph(str(symbols / "gamodel-r50-symbol.json"))
+    random_checkpoint(tmp_path / "ga", symbol)
+    output = tmp_path / "ga.onnx"
+    difference = export.export(f"{tmp_path / 'ga'},1", str(output))
+    assert difference.relative < export.LARGEST_DIFFERENCE
+    assert output.exists()

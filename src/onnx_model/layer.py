@@ -66,7 +66,8 @@ class Layer:
 
     def sizes(self, key: str, default: Sequence[int]) -> list[int]:
         """An attribute with one number per dimension, as in (3, 3); () means the default."""
-        return list(self.value(key) or default)
+        value = self.value(key) or default
+        return [value] if isinstance(value, int) else list(value)
 
     def expect(self, key: str, *allowed: str) -> None:
         """Rejects the layer unless an attribute is one of these texts; the first is the default.

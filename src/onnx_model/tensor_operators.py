@@ -15,6 +15,62 @@ def flatten(graph: OnnxWriter, layer: Layer) -> None:
     graph.add(layer, "Flatten", axis=1)
 
 
+def reshape(graph: OnnxWriter, layer: Layer) -> None:
+    """Any shape of the same size. The batch, the input's first axis, may be dynamic."""
+    layer.expect("reverse", "False", "0")
+    layer.expect("keep_highest", "False", "0")
+    layer.expect("target_shape", "()", "(0,0)", "(0, 0)")
+    shape = _onnx_shape(layer, layer.sizes("shape", ()))
+    name = graph.constant(f"{layer.name}_shape", np.array(shape, np.int64))
+    graph.add(layer, "Reshape", [*layer.inputs, name])
+
+
+def _onnx_shape(layer: Layer, codes: Sequence[int]) -> list[int]:
+    """MXNet's `shape` in ONNX, where 0 copies the axis at the same place and -1 is the rest.
+
+    MXNet's 0 copies the next axis of the input, -2 all that are left, -3 is the product of the next
+    two, and -4 splits the next one into the two numbers that follow.
+    """
+    sizes = layer.shapes[0]
+    axis, result, waiting = 0, list[int](), list(codes)
+
+    def copied(first: int) -> int:
+        # Only the batch may be dynamic; the size of every other axis is known.
+        return 0 if first == 0 and not result else sizes[first]
+
+    while waiting:
+        code = waiting.pop(0)
+        left = len(sizes) - axis
+        if (code in (0, -4) and left < 1) or (code == -3 and left < 2):
+            layer.reject(f"its shape {tuple(codes)} does not fit an input of shape {sizes}")
+        if code == -2:
+            result += [copied(axis), *sizes[axis + 1 :]] if left else []
+            axis = len(sizes)
+        elif code == -3:
+            # With the batch in it, the product is what is left over.
+            result.append(-1 if axis == 0 else sizes[axis] * sizes[axis + 1])
+            axis += 2
+        elif code == -4:
+            first, second = waiting.pop(0), waiting.pop(0)
+            result += _split(sizes[axis], first, second, batch=axis == 0)
+            axis += 1
+        else:
+            result.append(copied(axis) if code == 0 else code)
+            axis += 1
+    if result.count(-1) > 1:
+        layer.reject(f"its shape {tuple(codes)} changes more than one axis with the batch")
+    return result
+
+
+def _split(size: int, first: int, second: int, batch: bool) -> list[int]:
+    """The two axes of a split one; one of the numbers may be -1, and stays so for the batch."""
+    if not batch and first == -1:
+        first = size // second
+    if not batch and second == -1:
+        second = size // first
+    return [first, second]
+
+
 def identity(graph: OnnxWriter, layer: Layer) -> None:
     """The same tensor, without a node.
 

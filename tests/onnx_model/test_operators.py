@@ -82,6 +82,15 @@ CASES = {
     "slice": lambda d: sym.slice(d, begin=(None, None, 1, -3), end=(None, None, None, 7)),
     "slice_axis": lambda d: sym.slice_axis(d, axis=1, begin=1, end=None),
     "slice_axis_end": lambda d: sym.slice_axis(d, axis=-1, begin=-5, end=-1),
+    "reshape": lambda d: sym.Reshape(d, shape=(0, -1)),
+    "reshape_batch": lambda d: sym.Reshape(sym.Reshape(d, shape=(-1, 6, 4)), shape=(-1, 9, 24)),
+    "reshape_rest": lambda d: sym.Reshape(d, shape=(0, -2)),
+    "reshape_all": lambda d: sym.Reshape(d, shape=(-2, 1)),
+    "reshape_merge": lambda d: sym.Reshape(d, shape=(0, -3, 0)),
+    "reshape_merge_batch": lambda d: sym.Reshape(
+        sym.Reshape(d, shape=(-3, 0, 0)), shape=(-4, -1, 3, 0, 0)
+    ),
+    "reshape_split": lambda d: sym.Reshape(d, shape=(0, -4, -1, 1, -4, 3, -1, 0)),
     "tile": lambda d: sym.tile(sym.sum(d, axis=1, keepdims=True), reps=(1, 4, 1, 1)),
     "tile_last": lambda d: sym.tile(d, reps=(2, 3)),
     "sum": lambda d: sym.sum(d, axis=1),
@@ -158,8 +167,8 @@ UNSUPPORTED = {
     "pooling": (window("sum", (1, 1), (0, 0), name="p"), "p (Pooling)", "pool_type=sum"),
     "convolution": (
         lambda d: sym.Convolution(sym.Reshape(d, shape=(0, 0, -1)), kernel=3, num_filter=2),
-        "(Reshape)",
-        "not supported",
+        "(Convolution)",
+        "only (height, width)",
     ),
     "window": (
         window("max", (2, 5), (1, 1), pooling_convention="full", name="p"),
@@ -172,6 +181,16 @@ UNSUPPORTED = {
         lambda d: sym.slice(d, begin=(0, 0), end=(2, 3), step=(1, 2), name="s"),
         "s (slice)",
         "steps",
+    ),
+    "reshape": (
+        lambda d: sym.Reshape(d, shape=(0, -1), reverse=True, name="r"),
+        "r (Reshape)",
+        "reverse=True",
+    ),
+    "reshape twice": (
+        lambda d: sym.Reshape(sym.concat(d, d), shape=(-3, -1, 0), name="r"),
+        "r (Reshape)",
+        "more than one axis",
     ),
     "attribute": (lambda d: sym.mean(d, axis=1, exclude=True, name="m"), "m (mean)", "exclude"),
 }
