@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from src.eval.report import write_report
 from src.eval.training_log import read_training_log
 
 LOG = """gpu num: 1
@@ -77,3 +78,29 @@ def test_lines_with_other_numbers_are_ignored(tmp_path):
     log = read_training_log(path)
     assert log.speed[1].tolist() == [1.5]
     assert not log.verification
+
+
+@pytest.mark.parametrize("batch", ["{}", "{}-{}"])
+def test_logs_of_later_mxnet_give_the_same(tmp_path, batch):
+    lines = []
+    for epoch, start in ((0, 0), (0, 20), (1, 0)):
+        where = batch.format(*((start, start + 20) if "-" in batch else (start + 20,)))
+        lines.append(
+            f"INFO:root:Epoch[{epoch}] Batch [{where}]\tSpeed: 9.5 samples/sec\tacc=nan\t"
+            "lossvalue=nan\n"
+        )
+    lines.append("INFO:root:Epoch[1] Batch [20-40]\tSpeed: inf samples/sec\tlossvalue=1.5\n")
+    path = tmp_path / "train.log"
+    path.write_text("".join(lines))
+    log = read_training_log(path)
+    np.testing.assert_array_equal(log.speed, [[20, 40, 60, 80], [9.5, 9.5, 9.5, np.inf]])
+    np.testing.assert_array_equal(log.metrics["acc"][1], [np.nan] * 3)
+    np.testing.assert_array_equal(log.metrics["lossvalue"][1], [np.nan] * 3 + [1.5])
+
+
+def test_the_case_of_a_log_of_mxnet_15(shared, tmp_path):
+    work = shared / "cases" / "models" / "log_mxnet15"
+    log = read_training_log(work / "models" / "r50" / "train.log")
+    np.testing.assert_array_equal(log.speed[0][:3], [20, 40, 60])
+    assert {"acc", "lossvalue"} <= {*log.metrics}
+    assert "Training" in write_report(str(work), "", str(tmp_path / "r.html"), "t", "")
