@@ -19,6 +19,7 @@ from src.losses.metrics import AccMetric, LossValueMetric
 from src.losses.registry import classification_losses
 from src.training import command
 from src.training.hooks import Hook
+from src.training.later_flags import reject_later_flags
 from src.training.preparation import TrainingSet, check_labels
 from src.training.trainer import Trainer
 
@@ -36,6 +37,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add = groups["optimizer"].add_argument
     add("--fc7-wd-mult", type=float, default=1.0, help="factor for the classifier's weight decay")
     add("--fc7-lr-mult", type=float, default=1.0, help="factor for the classifier's learning rate")
+    reject_later_flags(parser, argv)
     args = parser.parse_args(argv)
     command.check_flags(parser, args)
     return args

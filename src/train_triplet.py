@@ -20,6 +20,7 @@ from src.losses.metrics import AccMetric, LossValueMetric
 from src.losses.triplet import Triplet
 from src.training import arguments, command
 from src.training.hooks import Hook
+from src.training.later_flags import reject_later_flags
 from src.training.preparation import TrainingSet
 from src.training.trainer import Trainer
 
@@ -45,6 +46,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     add = groups["optimizer"].add_argument
     add("--noise-sgd", type=float, default=0.0, help="standard deviation of noise on the gradients")
+    reject_later_flags(parser, argv)
     args = parser.parse_args(argv)
     command.check_flags(parser, args)
     return args

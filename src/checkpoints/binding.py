@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 
-from src.checkpoints.parameters import compare
+from src.checkpoints.parameters import compare, describe_size
 from src.common.errors import InputError, listed
 from src.common.mxnet_backend import Parameters, mx
 from src.graphs.bound import BoundGraph
@@ -58,6 +58,7 @@ def check_parameters(
     if found.wrong:
         raise InputError(
             f"the checkpoint does not fit images of shape {data_shape[1:]}: {listed(found.wrong)}"
+            + describe_size(symbol, arg_params, aux_params, {"data": data_shape})
         )
     if found.surplus:
         log.info("the embedding does not use %s", listed(found.surplus))

@@ -21,21 +21,52 @@ _PARAMS_FILE = re.compile(r"(?P<prefix>.+)-(?P<epoch>\d{4,})\.params")
 def split_model(text: str) -> tuple[str, list[int] | None]:
     """(prefix, epochs) of 'prefix,1|2'; the epochs are None if only a prefix is given.
 
+    Instead of the prefix, the folder of the only model in it may be given.
+
     Raises
     ------
     InputError
         The part after the last comma is not an epoch, and no checkpoint has the complete text as
-        its prefix.
+        its prefix; or it is a folder that does not contain exactly one model.
     """
     prefix, comma, epochs = text.rpartition(",")
     if comma and _EPOCHS.fullmatch(epochs.strip()):
-        return prefix, [int(epoch) for epoch in epochs.split("|")]
-    if not text or (comma and not find_epochs(text)):
+        return _prefix_in(prefix), [int(epoch) for epoch in epochs.split("|")]
+    if not text or (comma and not find_epochs(text) and not os.path.isdir(text)):
         raise InputError(
             f"model {text!r}: expected prefix,epoch (as in ../model/softmax,50), prefix,1|2|3, "
             "or a prefix alone"
         )
-    return text, None
+    return _prefix_in(text), None
+
+
+def _prefix_in(prefix: str) -> str:
+    """The prefix itself, or that of the only model in it if it is a folder.
+
+    Raises
+    ------
+    InputError
+        The folder contains several models, or none; the message lists those in or below it.
+    """
+    if find_epochs(prefix) or not os.path.isdir(prefix):
+        return prefix
+    names = sorted({name for name, _ in _checkpoints_in(prefix)})
+    if len(names) == 1:
+        return os.path.join(prefix, names[0])
+    if names:
+        raise InputError(
+            f"{prefix} is a folder with {len(names)} models: name one of them, "
+            f"{listed(os.path.join(prefix, name) for name in names)}"
+        )
+    below = [
+        f"{os.path.join(prefix, folder, name)},{epoch}"
+        for folder in sorted(os.listdir(prefix))
+        for name, epoch in _checkpoints_in(os.path.join(prefix, folder))
+    ]
+    raise InputError(
+        f"{prefix} is a folder without checkpoints (<prefix>-<epoch>.params); checkpoints in its "
+        f"folders: {listed(below) or 'none'}"
+    )
 
 
 def parse_model(text: str) -> tuple[str, list[int]]:

@@ -61,6 +61,44 @@ def compare(
     )
 
 
+# Sizes of faces that models are published for, (height, width).
+USUAL_SIZES = ((112, 112), (112, 96), (96, 112), (96, 96), (128, 128), (160, 160), (224, 224))
+
+
+def describe_embedding(
+    symbol: mx.sym.Symbol, arg_params: Parameters, input_shapes: Mapping[str, tuple[int, ...]]
+) -> str:
+    """'; its embeddings have …' if the arrays give embeddings of another length, else ''."""
+    needed = infer_shapes(symbol, **input_shapes).parameters
+    for name in ("fc1_gamma", "pre_fc1_bias", "fc1_bias"):
+        if name in needed and name in arg_params and arg_params[name].shape != needed[name]:
+            length = arg_params[name].shape[0]
+            return f"; its embeddings have {length} numbers: pass --emb-size {length}"
+    return ""
+
+
+def describe_size(
+    symbol: mx.sym.Symbol,
+    arg_params: Parameters,
+    aux_params: Parameters,
+    input_shapes: Mapping[str, tuple[int, ...]],
+) -> str:
+    """'; it was made for images of …' if the arrays fit images of another usual size, else ''."""
+    batch, channels, *size = input_shapes["data"]
+    for height, width in USUAL_SIZES:
+        shapes = {**input_shapes, "data": (batch, channels, height, width)}
+        try:
+            fits = not compare(symbol, arg_params, aux_params, shapes).wrong
+        except InputError:  # the network has a least size
+            fits = False
+        if fits:
+            return (
+                f"; it was made for images of {height}×{width}, but these are {size[0]}×{size[1]} "
+                "(the second and third number of property, or --image-size)"
+            )
+    return ""
+
+
 def sort_arrays(
     arrays: Parameters, symbol: mx.sym.Symbol, path: str
 ) -> tuple[Parameters, Parameters]:

@@ -4,6 +4,7 @@ Each command adds its losses, its flags and the iterator that samples its batche
 """
 
 import argparse
+import functools
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +22,12 @@ from src.training import arguments
 from src.training.classifiers import Classifier, DenseClassifier
 from src.training.hooks import Hook
 from src.training.optimizer import make_optimizer
-from src.training.preparation import TrainingSet, find_training_set, load_pretrained
+from src.training.preparation import (
+    TrainingSet,
+    check_prefix,
+    find_training_set,
+    load_pretrained,
+)
 from src.training.resume import state_path
 from src.training.run import ResumableData, Run, RunSettings
 from src.training.schedule import Schedule, describe, learning_rate_steps
@@ -59,13 +65,29 @@ def shared_parser(
     }
     groups["loss"].add_argument(
         "--loss-type",
-        type=int,
+        type=functools.partial(_loss_number, losses),
         default=default_loss,
-        choices=sorted(losses),
+        metavar=f"{{{','.join(map(str, sorted(losses)))}}}",
         help="; ".join(f"{number} {loss.title}" for number, loss in losses.items()),
     )
     registry.add_settings(groups["loss"], losses)
     return parser, groups
+
+
+def _loss_number(losses: Mapping[int, type[Loss]], text: str) -> int:
+    """The number of one of a command's losses; for `type=`."""
+    own = ", ".join(f"{number} ({loss.title})" for number, loss in losses.items())
+    number = int(text) if text.isdecimal() and len(text) < 9 else -1
+    if number in losses:
+        return number
+    other = registry.losses().get(number)
+    if other is None:
+        raise argparse.ArgumentTypeError(f"{text}: expected one of {own}")
+    command = "train_softmax" if issubclass(other, ClassificationLoss) else "train_triplet"
+    raise argparse.ArgumentTypeError(
+        f"{text} is the {other.title} loss, which python -m src.{command} trains; this command has "
+        f"{own}"
+    )
 
 
 def check_flags(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
@@ -120,6 +142,7 @@ def begin(args: argparse.Namespace) -> tuple[list[mx.Context], TrainingSet]:
     """
     embedding_of(args)
     loss_of(args)
+    check_prefix(args.prefix)
     if args.use_deformable:
         log.warning("--use-deformable has no effect: no network has deformable convolutions")
     contexts = training_contexts(args.devices)

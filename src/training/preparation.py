@@ -9,6 +9,7 @@ from src.checkpoints.files import drop_other_class_count, load_checkpoint
 from src.checkpoints.names import parse_one_model
 from src.common.errors import InputError
 from src.common.mxnet_backend import Parameters
+from src.common.writable import check_output_folder
 from src.formats.property import load_property
 from src.formats.records import RecordReader
 
@@ -40,6 +41,16 @@ def find_training_set(data_dir: str) -> TrainingSet:
     return TrainingSet(found.num_classes, found.image_size, path_imgrec)
 
 
+def check_prefix(prefix: str) -> None:
+    """InputError for a `--prefix` that is a folder, which would write files like `-0001.params`."""
+    if os.path.basename(prefix) in ("", ".", ".."):
+        raise InputError(
+            f"--prefix {prefix}: this is a folder; add a name for the checkpoints, e.g. "
+            f"--prefix {os.path.join(prefix, 'model')}"
+        )
+    check_output_folder(os.path.dirname(prefix), "--prefix")
+
+
 def check_labels(
     reader: RecordReader, id2range: Mapping[int, tuple[int, int]], num_classes: int
 ) -> None:
@@ -54,9 +65,11 @@ def check_labels(
     num_classes
         C, from property.
     """
+    found = set()
     for first, stop in id2range.values():
         for record_id in {first, stop - 1}:
             label = float(reader.read(record_id).label[0])
+            found.add(label)
             if not (0 <= label < num_classes and label.is_integer()):
                 folder = os.path.dirname(reader.path) or "."
                 raise InputError(
@@ -66,6 +79,13 @@ def check_labels(
                     f"0 to {len(id2range) - 1}, change the first number of property to "
                     f"{len(id2range)}, otherwise list and pack the set again"
                 )
+    if len(found) < num_classes:
+        log.warning(
+            "%s: %d of the %d classes in property have no images; they cannot be learnt",
+            reader.path,
+            num_classes - len(found),
+            num_classes,
+        )
 
 
 def load_pretrained(

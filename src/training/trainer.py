@@ -8,7 +8,12 @@ from typing import Any
 import numpy as np
 
 from src.checkpoints.files import save_checkpoint
-from src.checkpoints.parameters import CLASSIFIER_PARAMETERS, compare
+from src.checkpoints.parameters import (
+    CLASSIFIER_PARAMETERS,
+    compare,
+    describe_embedding,
+    describe_size,
+)
 from src.common.errors import InputError, listed
 from src.common.mxnet_backend import Parameters, mx
 from src.graphs.bound import BoundGraph
@@ -111,6 +116,8 @@ class Trainer:
             raise InputError(
                 f"the checkpoint does not fit --network, --emb-size and --version-*: "
                 f"{listed(found.wrong)}"
+                + describe_embedding(self.symbol, arg_params, input_shapes)
+                + describe_size(self.symbol, arg_params, aux_params, input_shapes)
             )
         if found.missing:
             log.warning(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from src.eval.figures import measure
 from src.eval.pairs import VerificationSet, load_pairs
+from src.eval.roc import check_folds
 from src.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -23,13 +24,26 @@ def load_targets(data_dir: str, target: str, image_size: Sequence[int]) -> list[
     for name in filter(None, (part.strip() for part in target.split(","))):
         path = os.path.join(data_dir, f"{name}.bin")
         if os.path.exists(path):
-            found.append((name, load_pairs(path, image_size)))
+            data_set = load_pairs(path, image_size)
+            check_kinds(data_set[1], path)
+            found.append((name, data_set))
             print("ver", name)
         else:
             missing.append(f"{name}.bin")
     if missing:
         log.warning("missing in %s, skipped: %s", data_dir, ", ".join(missing))
     return found
+
+
+def check_kinds(issame: Sequence[bool], path: str) -> None:
+    """InputError if a fold has only one kind of pair, so that accuracies would be meaningless.
+
+    A set with fewer pairs of a kind than folds cannot be repacked any better, and is accepted.
+    """
+    folds = min(FOLDS, len(issame))
+    fewest = min(sum(issame), len(issame) - sum(issame))
+    if fewest == 0 or fewest >= folds:
+        check_folds(issame, folds, path)
 
 
 class Verifier:

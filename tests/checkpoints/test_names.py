@@ -71,3 +71,30 @@ def test_the_error_for_a_missing_model_lists_the_existing_ones(prefix):
         parse_model(f"{prefix[:-1]}2")
     with pytest.raises(InputError, match=r"no folder .*elsewhere"):
         parse_model(f"{prefix}/elsewhere/model,1")
+
+
+def test_the_folder_of_one_model_stands_for_its_prefix(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    folder = tmp_path / "y1"
+    make(folder, "model-0001.params", "model-0003.params", "model-symbol.json", "train.log")
+    for text in (str(folder), f"{folder}/"):
+        assert parse_model(text) == (str(folder / "model"), [3, 1])
+        assert parse_one_model(text) == (str(folder / "model"), 3)
+        assert parse_model(f"{text},1") == (str(folder / "model"), [1])
+    assert f"the newest checkpoint is taken, {folder}/model,3" in caplog.text
+    make(tmp_path, "y1-0007.params", "y1-symbol.json")  # a model of the folder's own name
+    assert parse_model(str(folder)) == (str(folder), [7])
+
+
+def test_other_folders_list_the_checkpoints_in_them(prefix, tmp_path):
+    folder = str(tmp_path / "models")
+    with pytest.raises(InputError, match=r"models is a folder with 2 models: .*y1, .*y1-b$"):
+        parse_one_model(folder)
+    with pytest.raises(InputError, match=r"without checkpoints .*models/y1,2, .*models/y1-b,7"):
+        parse_one_model(str(tmp_path))
+    (tmp_path / "none").mkdir()
+    with pytest.raises(InputError, match=r"without checkpoints .*: none$"):
+        parse_one_model(str(tmp_path / "none"))
+    make(tmp_path / "params", "m-0001.params")
+    with pytest.raises(InputError, match=r"no .*params/m-symbol\.json"):
+        parse_one_model(str(tmp_path / "params"))

@@ -10,6 +10,7 @@ from src.formats.face_records import read_layout
 from src.formats.records import RecordReader, RecordWriter
 from src.training.preparation import (
     check_labels,
+    check_prefix,
     find_training_set,
     load_pretrained,
 )
@@ -43,9 +44,12 @@ def test_labels_outside_of_the_classes_raise_an_error(tmp_path, labels):
             check_labels(reader, id2range, 3)
 
 
-def test_fewer_identities_than_classes_are_allowed(learnable_set):
+def test_fewer_identities_than_classes_are_allowed_with_a_warning(learnable_set, caplog):
     with RecordReader(learnable_set / "train.rec") as reader:
+        assert check_labels(reader, read_layout(reader).identity_ranges, 8) is None
+        assert not caplog.messages
         assert check_labels(reader, read_layout(reader).identity_ranges, 80) is None
+    assert "72 of the 80 classes in property have no images" in caplog.text
 
 
 def save_model(prefix, **arrays):
@@ -70,3 +74,17 @@ def test_several_or_missing_checkpoints_raise_errors(tmp_path):
     for text in (f"{tmp_path / 'm'},3|4", f"{tmp_path / 'm'},9"):
         with pytest.raises(InputError, match=r"m-0004\.params|m-0009\.params"):
             load_pretrained(text, 5)
+
+
+@pytest.mark.parametrize("ending", ["/", "/.", "/new/", "/.."])
+def test_a_prefix_that_is_a_folder_is_rejected_with_the_fix(tmp_path, ending):
+    with pytest.raises(InputError, match=r"this is a folder; add a name .* --prefix .*/model$"):
+        check_prefix(f"{tmp_path}{ending}")
+    check_prefix(f"{tmp_path}/new/model")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_prefix_that_cannot_be_written_is_rejected(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"--prefix .*: cannot write to .*file"):
+        check_prefix(f"{tmp_path}/file/model")
