@@ -37,6 +37,7 @@ from src.common.arguments import (
 from src.common.errors import InputError, run_command
 from src.common.log import configure_logging
 from src.common.output_files import whole_file
+from src.common.writable import check_output_file
 
 if TYPE_CHECKING:
     from src.onnx_model.comparison import Difference
@@ -54,8 +55,7 @@ def find_checkpoint(model: str, output: str) -> tuple[str, int]:
     InputError
         It is not exactly one checkpoint, or `output` is a folder or a file of the checkpoint.
     """
-    if os.path.isdir(output):
-        raise InputError(f"--output {output} is a folder; give the name of a file")
+    check_output_file(output, "--output")
     prefix, epoch = parse_one_model(model)
     inputs = [symbol_path(prefix), params_path(prefix, epoch)]
     if os.path.realpath(output) in map(os.path.realpath, inputs):

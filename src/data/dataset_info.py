@@ -21,6 +21,7 @@ from src.common.arguments import make_parser, resolve_arguments
 from src.common.encoded_image import is_stored_format
 from src.common.errors import InputError, listed, run_command
 from src.common.log import configure_logging
+from src.common.writable import check_output_folder
 from src.data.pairs import write_pairs
 from src.data.record_check import Inspection, RecordScan, inspect, rebuild
 from src.data.unpacking import unpack, write_image
@@ -144,6 +145,9 @@ def main(args: Sequence[str] | argparse.Namespace | None = None) -> int:
     path_rec, bins = find_sets(args.data)
     if args.rebuild and not path_rec:
         raise InputError(f"--rebuild: {args.data} has no records (.rec); a .bin cannot be rebuilt")
+    for flag, folder in (("--rebuild", args.rebuild), ("--unpack", args.unpack)):
+        if folder:
+            check_output_folder(folder, flag)
     valid = True
     if path_rec:
         inspection = inspect(path_rec, args.decode)

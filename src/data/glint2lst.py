@@ -27,6 +27,7 @@ from src.common.log import configure_logging
 from src.common.output_files import whole_file
 from src.common.photos import DECODE_ERRORS
 from src.common.text_files import read_lines
+from src.common.writable import check_output_file
 from src.data.person_folders import printable_list, read_person_folders
 from src.formats.lists import format_aligned_line, format_unaligned_line
 from src.formats.photo_sets import OWN_FILES
@@ -239,6 +240,8 @@ def main(args: Sequence[str] | argparse.Namespace | None = None) -> None:
     args = resolve_arguments(parse_args, args)
     targets = [target.strip() for target in args.targets.split(",") if target.strip()]
     image_size = parse_image_size(args.image_size)
+    if args.output:
+        check_output_file(args.output, "--output")
     lines, classes = make_list(args.input_dir, targets, image_size)
     text = "".join(line + "\n" for line in lines)
     summary = f"{len(lines)} photos of {classes} people"

@@ -24,6 +24,7 @@ from src.common.arguments import (
 from src.common.errors import InputError, run_command
 from src.common.log import configure_logging
 from src.common.output_files import whole_file
+from src.common.writable import check_output_file, check_output_folder
 from src.data.pairs import write_pairs
 from src.data.training_lists import read_training_lines
 from src.formats.lists import format_aligned_line
@@ -185,6 +186,8 @@ def main(args: Sequence[str] | argparse.Namespace | None = None) -> None:
     """Runs the command."""
     configure_logging()
     args = resolve_arguments(parse_args, args)
+    check_output_folder(args.output, "--output")
+    check_output_file(args.pairs, "--pairs")
     hold_out(
         args.list,
         args.output,

@@ -21,6 +21,7 @@ from src.common.arguments import make_parser, parse_image_size, positive_int, re
 from src.common.errors import InputError, run_command
 from src.common.log import configure_logging, progress
 from src.common.photos import decode_stored, in_stored_format
+from src.common.writable import check_output_file
 from src.data.pairs import (
     Pair,
     PictureKey,
@@ -175,6 +176,7 @@ def main(args: Sequence[str] | argparse.Namespace | None = None) -> None:
     args = resolve_arguments(parse_args, args)
     if not args.output:
         raise InputError("--output is missing: name the .bin to write, e.g. lfw.bin")
+    check_output_file(args.output, "--output")
     if not os.path.isdir(args.data_dir):
         raise FileNotFoundError(
             f"--data-dir {args.data_dir}: no such folder; name the folder of aligned faces"

@@ -16,6 +16,7 @@ from src.common.errors import InputError, run_command
 from src.common.json_text import parse_json
 from src.common.output_files import whole_file
 from src.common.text_files import read_lines
+from src.common.writable import check_output_file
 from src.eval.report_pictures import contact_sheet, image_tag, roc_chart, training_chart
 from src.eval.training_log import read_training_log
 from src.formats.face_records import open_face_records
@@ -251,6 +252,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(args: Sequence[str] | argparse.Namespace | None = None) -> None:
     """Runs the command."""
     args = resolve_arguments(parse_args, args)
+    check_output_file(args.output, "--output")
     write_report(args.work, args.photos, args.output, args.title, args.warning)
     print(f"report: {args.output}")
 

@@ -30,6 +30,7 @@ from src.common.errors import InputError, run_command
 from src.common.log import configure_logging
 from src.common.mxnet_backend import mx
 from src.common.output_files import whole_file
+from src.common.writable import check_output_file, check_output_folder
 from src.eval.badcases import dumpR, test_badcase
 from src.eval.figures import measure, print_results, summarize
 from src.eval.pairs import Array, VerificationSet, load_bin, load_pairs
@@ -163,8 +164,7 @@ def model_loader(
     def load_model(epoch: int) -> mx.mod.Module:
         print("loading", prefix, epoch)
         start = time.monotonic()
-        checkpoint = load_checkpoint(prefix, epoch)
-        model = bind_embedding(*checkpoint, context, batch_size, image_size)
+        model = bind_embedding(*load_checkpoint(prefix, epoch), context, batch_size, image_size)
         print("model loading time", time.monotonic() - start)
         return model
 
@@ -258,6 +258,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> None:
     """Runs the chosen mode."""
+    # 2018: a Namespace had no attribute `output`.
+    output = getattr(args, "output", "") or ("./badcases" if args.mode == 1 else "")
+    if output:
+        (check_output_folder if args.mode == 1 else check_output_file)(output, "--output")
     image_size = load_property(args.data_dir).image_size
     print("image_size", image_size)
     prefix, epochs = choose_epochs(args.model, args.max)
@@ -265,7 +269,6 @@ def run(args: argparse.Namespace) -> None:
     print("model number", len(epochs))
     context = single_context(args.gpu)
     load_model = model_loader(prefix, context, args.batch_size, image_size)
-    output = getattr(args, "output", "")  # 2018: a Namespace had no such attribute
     if args.mode == 0:
         results = verify(targets, image_size, epochs, load_model, args.batch_size, args.nfolds)
         if output:
@@ -278,14 +281,11 @@ def run(args: argparse.Namespace) -> None:
             "--mode %d uses one set and one model: %s and epoch %d", args.mode, name, epochs[0]
         )
     print("loading.. ", name)
-    data_set, model = load_pairs(path, image_size), load_model(epochs[0])
+    inputs = load_pairs(path, image_size), load_model(epochs[0]), args.batch_size, name
     if args.mode == 1:
-        folder = output or "./badcases"
-        paths = test_badcase(
-            data_set, model, args.batch_size, name, nfolds=args.nfolds, folder=folder
-        )
+        paths = test_badcase(*inputs, nfolds=args.nfolds, folder=output)
     else:
-        paths = [dumpR(data_set, model, args.batch_size, name, path=output)]
+        paths = [dumpR(*inputs, path=output)]
     print("written:", ", ".join(paths))
 
 

@@ -4,15 +4,26 @@ import os
 import pickle
 import shutil
 
+import cv2
+import numpy as np
 import pytest
 
-from src import train_softmax, train_triplet
+from src import export, train_softmax, train_triplet
 from src.align import align_megaface
 from src.checkpoints.files import save_checkpoint
 from src.common.errors import run_command
 from src.common.mxnet_backend import mx
-from src.data import dataset_merge, face2rec2, glint2lst, hold_out, lfw2pack, rename_photos
-from src.eval import verification
+from src.data import (
+    dataset_info,
+    dataset_merge,
+    face2rec2,
+    glint2lst,
+    hold_out,
+    lfw2pack,
+    rename_photos,
+)
+from src.eval import report, verification
+from src.formats.verification_set import write_bin
 
 
 class Runs:
@@ -49,6 +60,15 @@ def write_code(folder):
     (folder / "pairs.bin").write_bytes(pickle.dumps(([Runs(), b""], [True])))
 
 
+def write_file(folder):
+    (folder.parent / "m-1").touch()
+
+
+def write_blocks(folder):
+    picture = cv2.imencode(".jpg", np.zeros((112, 112, 3), np.uint8))[1].tobytes()
+    write_bin(folder / "x.bin", [picture] * 40, [True] * 10 + [False] * 10)
+
+
 def keep(folder):
     pass
 
@@ -66,10 +86,25 @@ CASES = [
     (train_softmax, TRAIN, remove_property, ["set/property is missing", "classes,height,width"]),
     (train_softmax, [*TRAIN, "--data-dir", "nowhere"], keep, ["--data-dir nowhere"]),
     (train_softmax, [*TRAIN, "--pretrained", "m,7"], keep, ["m-0007.params", "m,1"]),
+    (train_softmax, [*TRAIN, "--prefix", "out/"], keep, ["--prefix out/", "--prefix out/model"]),
+    (train_softmax, [*TRAIN, "--prefix", "m-1/m"], write_file, ["--prefix m-1", "cannot write"]),
+    (train_softmax, [*TRAIN, "--pretrained", "set"], keep, ["set is a folder without"]),
+    (train_softmax, [*TRAIN, "--target", "x"], write_blocks, ["x.bin: fold 1", "lfw2pack"]),
     (train_triplet, TRAIN, drop_header, ["headerless", "--rebuild"]),
     (verification, [*VERIFY, "--data-dir", "nowhere"], keep, ["nowhere: there is no such folder"]),
     (verification, [*VERIFY, "--model", "m,7"], keep, ["m-0007.params", "m,1"]),
     (verification, [*VERIFY, "--target", "lfw"], keep, ["lfw.bin", "pairs"]),
+    (verification, [*VERIFY, "--output", "m-1/r"], write_file, ["--output m-1/r: cannot write"]),
+    (verification, [*VERIFY, "--output", "set"], keep, ["--output set: this is a folder"]),
+    (dataset_merge, [*MERGE, "--output", "m-1/r"], write_file, ["--output m-1/r: cannot"]),
+    (report, ["--work", "set", "--output", "m-1/r"], write_file, ["--output m-1/r: cannot"]),
+    (export, ["--model", "m,1", "--output", "m-1/r"], write_file, ["--output m-1/r: cannot"]),
+    (dataset_info, ["set", "--rebuild", "m-1/r"], write_file, ["--rebuild m-1/r: cannot write"]),
+    (dataset_info, ["set", "--unpack", "m-1/r"], write_file, ["--unpack m-1/r: cannot write"]),
+    (glint2lst, ["set", "--output", "m-1/r"], write_file, ["--output m-1/r: cannot write"]),
+    (hold_out, ["set/t.lst", "--output", "m-1/r", "--pairs", "p"], write_file, ["m-1/r: cannot"]),
+    (hold_out, ["set/t.lst", "--output", "o", "--pairs", "m-1/p"], write_file, ["m-1/p: cannot"]),
+    (lfw2pack, ["--data-dir", "set", "--output", "m-1/r"], write_file, ["m-1/r: cannot write"]),
     (verification, VERIFY, garble_property, ["set/property", "'8;112;112'"]),
     (verification, VERIFY, write_code, ["pairs.bin", "mkdir", "could run code"]),
     (dataset_merge, MERGE, drop_header, ["headerless", "--rebuild"]),
