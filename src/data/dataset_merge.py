@@ -29,6 +29,7 @@ from src.common.devices import training_contexts
 from src.common.errors import InputError, run_command
 from src.common.log import configure_logging
 from src.common.mxnet_backend import mx
+from src.common.writable import check_output_folder
 from src.data.centre_store import CentreStore
 from src.data.class_centres import class_centres, embed_encoded, unit_rows
 from src.data.merging import (
@@ -45,6 +46,7 @@ from src.data.merging import (
     write_merged,
     write_report,
 )
+from src.formats.face_records import check_count
 from src.formats.recordio import unpack_payload
 from src.formats.records import RecordReader
 from src.formats.verification_set import read_bin
@@ -203,6 +205,9 @@ def merge(
     """
     face_sets = [open_face_set(folder) for folder in include]
     check_image_sizes(face_sets)
+    if not test:
+        images = sum(face_set.header[0] - 1 for face_set in face_sets)
+        check_count(images, sum(len(face_set.ranges) for face_set in face_sets), "--include")
     image_size = face_sets[0].image_size
     print("image_size", list(image_size))
     if model:  # fixes the epoch, in case a newer checkpoint appears during the merge
@@ -275,6 +280,7 @@ def check_args(args: argparse.Namespace) -> list[str]:
         raise InputError(f"--output {args.output} is also in --include: choose another folder")
     if len(set(real)) < len(real):
         raise InputError(f"--include {args.include} lists a folder twice: list each folder once")
+    check_output_folder(args.output, "--output")
     return include
 
 

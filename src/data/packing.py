@@ -21,7 +21,7 @@ from src.common.photos import (
 )
 from src.data.person_folders import printable
 from src.data.training_lists import NumberedLine, grouped_lines, read_listed_photos
-from src.formats.face_records import FaceRecordWriter
+from src.formats.face_records import FaceRecordWriter, check_count
 from src.formats.lists import parse_lst_line
 
 log = logging.getLogger(__name__)
@@ -197,6 +197,9 @@ def pack_list(
         The list is malformed, or none of its photos can be read.
     """
     photos = read_listed_photos(path_list)
+    # Labels in the list may be any numbers; the writer gets their ranks, which are exact.
+    labels = np.unique(photos.labels)
+    check_count(len(photos.lines), len(labels), path_list)
     lines = grouped_lines(photos, path_list)
     skipped: list[tuple[int, str]] = []
     with FaceRecordWriter(path_rec) as writer:
@@ -208,14 +211,17 @@ def pack_list(
                 log.warning("%s: line %d skipped: %s", path_list, number, printable(result))
             else:
                 label, aligned, content = result
-                writer.add_image([label, aligned], content)
+                writer.add_image([int(np.searchsorted(labels, label)), aligned], content)
         if not writer.images:
             raise InputError(
                 f"{path_list}: none of {len(lines)} photos can be packed; the first: "
                 f"{printable(skipped[0][1])}"
             )
-    lost = sorted(set(photos.labels.tolist()).difference(map(int, writer.labels)))
-    new_labels = {int(old): new for old, new in writer.new_labels.items()}
+    packed = np.sort(labels[np.array(writer.labels, np.int64)])
+    lost = np.setdiff1d(labels, packed).tolist()
+    new_labels = {old: new for new, old in enumerate(packed.tolist())}
+    if all(old == new for old, new in new_labels.items()):
+        new_labels = {}
     return PackReport(writer.images, writer.identities, skipped, lost, new_labels)
 
 

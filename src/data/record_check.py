@@ -11,7 +11,14 @@ from src.common.errors import InputError
 from src.common.log import progress
 from src.common.photos import decode_stored
 from src.data.training_lists import group_by_label
-from src.formats.face_records import FACES, FaceLayout, FaceRecordWriter, LayoutError, read_layout
+from src.formats.face_records import (
+    FACES,
+    FaceLayout,
+    FaceRecordWriter,
+    LayoutError,
+    check_count,
+    read_layout,
+)
 from src.formats.property import load_property
 from src.formats.record_scan import records_at, scan_records
 from src.formats.recordio import LARGEST_EXACT
@@ -258,6 +265,7 @@ def rebuild(path_rec: str, scan: RecordScan, path_new: str) -> RebuildReport:
         raise InputError(f"{path_new} is the data set itself: choose another folder")
     if not len(scan.offsets):
         raise InputError(f"{path_rec}: it contains no image")
+    check_count(len(scan.offsets), len(np.unique(scan.labels)), path_rec)
     order = group_by_label(scan.labels)
     order = np.arange(len(scan.labels)) if order is None else order
     skipped: list[int] = []

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from src.common.errors import InputError
+from src.formats.recordio import LARGEST_EXACT
 from src.formats.records import RecordReader, RecordWriter, rebuild_remedy
 
 FACES, PLAIN, HEADERLESS, DAMAGED = "face data set", "plain im2rec", "headerless", "damaged"
@@ -149,6 +150,22 @@ def open_face_records(
     except InputError:
         reader.close()
         raise
+
+
+def check_count(images: int, identities: int, source: str) -> None:
+    """InputError for a data set that would be too large to write, before any work is done.
+
+    Parameters
+    ----------
+    source
+        What the images come from, for the message.
+    """
+    if images + identities + 1 > LARGEST_EXACT:
+        raise InputError(
+            f"{source}: {images} images and {identities} identities are too many for one data set: "
+            f"ranges of images are float32, which is exact up to {LARGEST_EXACT}; divide it into "
+            "several sets"
+        )
 
 
 class FaceRecordWriter:

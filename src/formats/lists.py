@@ -6,10 +6,12 @@ from typing import NamedTuple
 import numpy as np
 
 from src.common.errors import InputError
-from src.formats.recordio import LARGEST_EXACT
 
 # Pixels, the largest side of a JPEG. A crop is allocated as large as its box, so there is a limit.
 LARGEST_COORDINATE = 1 << 16
+
+# Of int64. Packing renumbers the labels 0, 1, … if there are gaps between them.
+LARGEST_LABEL = (1 << 63) - 1
 
 
 class ListLine(NamedTuple):
@@ -57,9 +59,9 @@ def parse_lst_line(line: str) -> ListLine:
         raise InputError(
             f"list line {line.strip()!r}: a coordinate is above {LARGEST_COORDINATE} pixels"
         )
-    if abs(label) > LARGEST_EXACT or "\0" in fields[1]:
+    if abs(label) > LARGEST_LABEL or "\0" in fields[1]:
         raise InputError(
-            f"list line {line.strip()!r}: expected a label up to {LARGEST_EXACT}, and a path "
+            f"list line {line.strip()!r}: expected a label up to {LARGEST_LABEL}, and a path "
             "without NUL"
         )
     bbox = numbers[:4].astype(np.int32) if len(fields) > 3 else None

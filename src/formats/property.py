@@ -35,7 +35,8 @@ def load_property(data_dir: str) -> EasyDict:
     if len(fields) != 3 or not all(map(_is_count, fields)):
         found = lines[0] if len(lines) == 1 else f"{len(lines)} lines"
         raise InputError(
-            f"{path}: expected one line classes,height,width, e.g. 85742,112,112; got {found!r}"
+            f"{path}: expected one line classes,height,width, e.g. 85742,112,112 (at most "
+            f"{LARGEST_EXACT} classes); got {found!r}"
         )
     classes, height, width = map(int, fields)
     return EasyDict(num_classes=classes, image_size=[height, width])
