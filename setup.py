@@ -24,6 +24,11 @@ CUDA_LIBRARIES = [
 # For src.export: writing ONNX files and comparing them with MXNet. Both work with NumPy below 2.
 ONNX = ["onnx>=1.16,<2", "onnxruntime>=1.17,<2"]
 
+# MXNet uses `numpy.bool`, which NumPy 1.24 removed: with these pins `import mxnet` works before any
+# import of this project. They are in the extras, so that a newer NumPy can be brought along. Python
+# 3.12 has no such NumPy, and needs `import src.common.mxnet_backend` first.
+OLDER_NUMPY = "numpy<1.24; python_version<'3.12'"
+
 setup(
     name="insightface-mxnet-port",
     version=runpy.run_path(str(HERE / "src" / "__init__.py"))["__version__"],
@@ -68,8 +73,8 @@ setup(
         "setuptools<81",  # MXNet imports distutils; since Python 3.12 only setuptools provides it
     ],
     extras_require={
-        "cpu": ["mxnet==1.9.1"],
-        "cu112": ["mxnet-cu112==1.9.1", *CUDA_LIBRARIES],
+        "cpu": ["mxnet==1.9.1", OLDER_NUMPY],
+        "cu112": ["mxnet-cu112==1.9.1", OLDER_NUMPY, *CUDA_LIBRARIES],
         "onnx": ONNX,
         "dev": [
             "pytest>=8",

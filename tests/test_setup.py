@@ -54,6 +54,21 @@ def test_every_required_package_is_imported(repository, requirements):
     assert not_imported == {"mtcnn", "lz4"}
 
 
+@pytest.mark.parametrize("extra", ["cpu", "cu112"])
+def test_numpy_is_older_than_mxnet_only_in_the_extras(extra):
+    """Without an extra, a newer NumPy that the user brings satisfies the requirements."""
+    lines = [
+        line.replace(" ", "").replace("'", '"')
+        for line in importlib.metadata.requires("insightface-mxnet-port")
+        if line.startswith("numpy")
+    ]
+    (always,) = (line for line in lines if "extra" not in line)
+    (pinned,) = (line for line in lines if f'extra=="{extra}"' in line)
+    assert "<2" in always
+    assert "<1.24" in pinned
+    assert 'python_version<"3.12"' in pinned
+
+
 def test_the_version_is_in_one_place(repository):
     done = subprocess.run(
         [sys.executable, "setup.py", "--version"],

@@ -1,3 +1,5 @@
+import os
+import subprocess
 import sys
 
 import numpy as np
@@ -5,6 +7,8 @@ import pytest
 
 from src.common import mxnet_backend
 from src.common.errors import InputError
+
+NUMPY = tuple(int(part) for part in np.__version__.split(".")[:2])
 
 
 @pytest.mark.parametrize(
@@ -50,3 +54,25 @@ def test_cuda_libraries_are_loaded_from_site_packages(monkeypatch, tmp_path):
 def test_mxnet_runs_with_this_numpy():
     assert mxnet_backend.mx.nd.ones((2, 3)).asnumpy().sum() == 6
     assert np.dtype(np.float32).itemsize == 4
+
+
+def import_in_order(repository, *lines):
+    """Runs the lines of a script of 2018 in a new process."""
+    lines = (*lines, "import mxnet as mx", "import face_preprocess", "mx.nd.ones(1).asnumpy()")
+    return subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": f"{repository / 'src/common'}:{repository}"},
+    )  # fmt: skip
+
+
+@pytest.mark.skipif(NUMPY >= (1, 24), reason="NumPy is newer than MXNet")
+def test_mxnet_can_be_imported_first(repository):
+    done = import_in_order(repository)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_line_that_readme_gives_makes_mxnet_importable(repository):
+    line = "import src.common.mxnet_backend"
+    assert f"```python\n{line}\n```" in (repository / "README.md").read_text(encoding="utf-8")
+    done = import_in_order(repository, line)
+    assert done.returncode == 0, done.stderr
