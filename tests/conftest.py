@@ -1,6 +1,7 @@
 """Fixtures that all tests share."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import cv2
@@ -81,3 +82,17 @@ def portrait():
     from skimage import data
 
     return data.astronaut()
+
+
+@pytest.fixture
+def tiny_disk(tmp_path):
+    """A folder on a disk of 2 MB of its own, for tests of full disks."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "none", folder], capture_output=True, text=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a small disk: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)

@@ -15,6 +15,8 @@ import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TextIO
 
+from src.common.output_files import full_disk_named
+
 VERSION = 2
 SETTINGS_OF_VERSION_1 = ("image_size", "keep_undetected", "det_model", "face")
 
@@ -138,5 +140,6 @@ class Journal:
     def add(self, key: Key, outcome: Outcome) -> None:
         """Appends the outcome for one photo; it is in the file when this returns."""
         assert self._file is not None  # `open` comes first
-        self._file.write(json.dumps([*key[:3], *outcome]) + "\n")
-        self._file.flush()
+        with full_disk_named(self._path):
+            self._file.write(json.dumps([*key[:3], *outcome]) + "\n")
+            self._file.flush()

@@ -1,7 +1,12 @@
 """Checkpoint files: `prefix-symbol.json` and `prefix-0001.params`, read and written."""
 
+import contextlib
+import errno
 import logging
 import os
+from collections.abc import Iterator
+
+import numpy as np
 
 from src.checkpoints.names import params_path, parse_model, symbol_path
 from src.checkpoints.parameters import CLASSIFIER_PARAMETERS, sort_arrays
@@ -56,31 +61,42 @@ def save_checkpoint(
 
     Raises
     ------
-    OSError
-        The files could not be written completely, for example because the disk is full.
+    DiskFull
+        Older files are unchanged.
     """
     prefix = os.fspath(prefix)
     arrays = {f"arg:{name}": array for name, array in arg_params.items()}
     arrays.update({f"aux:{name}": array for name, array in aux_params.items()})
     path = params_path(prefix, epoch)
-    with whole_file(path) as params:
-        _write_arrays(
-            params.name, {name: array.as_in_context(mx.cpu()) for name, array in arrays.items()}
-        )
-        os.fsync(params.fileno())  # otherwise a power failure could leave an empty file
+    with _array_file(path, arrays):
         _write_symbol(symbol_path(prefix), symbol.tojson())
     return path
 
 
-def _write_arrays(path: str, arrays: Parameters) -> None:
-    try:
-        mx.nd.save(path, arrays)
-        # MXNet does not notice if the last few kB did not fit on the disk.
-        complete = set(mx.nd.load(path)) == set(arrays)
-    except mx.MXNetError:
-        complete = False
-    if not complete:
-        raise OSError(f"{path} cannot be written completely: is the disk full?")
+def write_arrays(path: str, arrays: Parameters) -> None:
+    """Writes an MXNet array file that appears complete or not at all.
+
+    Raises
+    ------
+    DiskFull
+        The old file, if there is one, is unchanged.
+    """
+    with _array_file(path, arrays):
+        pass
+
+
+@contextlib.contextmanager
+def _array_file(path: str, arrays: Parameters) -> Iterator[None]:
+    """Writes an array file, which gets its name after the block."""
+    arrays = {name: array.as_in_context(mx.cpu()) for name, array in arrays.items()}
+    size = sum(array.size * np.dtype(array.dtype).itemsize for array in arrays.values())
+    with whole_file(path, size=size) as file:
+        try:
+            mx.nd.save(file.name, arrays)
+            check_array_file(file.name)  # MXNet does not notice if the last few kB did not fit
+        except (mx.MXNetError, InputError):
+            raise OSError(errno.ENOSPC, "the file is incomplete") from None
+        yield
 
 
 def _write_symbol(path: str, text: str) -> None:
@@ -90,8 +106,6 @@ def _write_symbol(path: str, text: str) -> None:
                 return
     with whole_file(path, "w") as file:
         file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def drop_other_class_count(arg_params: Parameters, num_classes: int) -> Parameters:

@@ -11,6 +11,7 @@ from typing import Any, TextIO, TypeVar
 from tqdm import tqdm
 
 from src.common.errors import InputError, printable
+from src.common.output_files import full_disk_named
 
 Item = TypeVar("Item")
 
@@ -45,15 +46,31 @@ def progress(
     return iter(tqdm(iterable, desc=description, unit=f" {unit}", total=total, disable=None))
 
 
-class _Tee:
-    """A text stream that writes to two others."""
+class _FileHandler(logging.StreamHandler[TextIO]):
+    """Writes the lines to an open file; a full disk ends the run with one error that names it."""
 
-    def __init__(self, first: TextIO, second: TextIO) -> None:
-        self._streams = (first, second)
+    def emit(self, record: logging.LogRecord) -> None:
+        with full_disk_named(self.stream.name):
+            super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        if isinstance(error, OSError):
+            raise error
+        super().handleError(record)
+
+
+class _Tee:
+    """A text stream that writes to another one and to a file."""
+
+    def __init__(self, stream: TextIO, file: TextIO) -> None:
+        self._streams = (stream, file)
 
     def write(self, text: str) -> int:
-        for stream in self._streams:
-            stream.write(text)
+        stream, file = self._streams
+        stream.write(text)
+        with full_disk_named(file.name):
+            file.write(text)
         return len(text)
 
     def flush(self) -> None:
@@ -84,17 +101,19 @@ def appended_log(path: str) -> Iterator[None]:
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     root = logging.getLogger()
     with (
+        full_disk_named(path),  # also when the rest of the buffer is written
         open(path, "a", encoding="utf-8", buffering=1) as file,
         contextlib.redirect_stdout(_Tee(sys.stdout, file)),
         contextlib.redirect_stderr(_Tee(sys.stderr, file)),
     ):
-        handler = logging.StreamHandler(file)
+        handler = _FileHandler(file)
         handler.setFormatter(_PrintableFormatter(LINE_FORMAT))
         root.addHandler(handler)
         try:
             yield
         except (InputError, OSError) as error:
-            file.write(f"error: {error}\n")
+            with contextlib.suppress(OSError):
+                file.write(f"error: {error}\n")
             raise
         except Exception:
             traceback.print_exc(file=file)

@@ -1,11 +1,28 @@
 """Output files that appear complete or not at all, and a check for folders inside one another."""
 
 import contextlib
+import errno
+import logging
 import os
+import time
+import zlib
 from collections.abc import Iterator
 from typing import IO, Any
 
+from src.common.errors import InputError
+from src.common.locks import open_locked
+
 Path = str | os.PathLike[str]
+
+log = logging.getLogger(__name__)
+
+LONGEST_NAME = 255  # bytes, of a file name on Linux
+PATIENCE = 5.0  # seconds to wait for another process that writes the same file
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class DiskFull(OSError):
+    """There was no space for a file; the message names it, what it needs and what is free."""
 
 
 def lies_within(folder: Path, other: Path) -> bool:
@@ -14,9 +31,22 @@ def lies_within(folder: Path, other: Path) -> bool:
     return os.path.commonpath([folder, other]) == other
 
 
+def unfinished_name(name: str) -> str:
+    """The name of a file until it is complete: hidden, so that no step takes it for a result."""
+    hidden = f".{name}.part"
+    if len(os.fsencode(hidden)) <= LONGEST_NAME:
+        return hidden
+    return f".{zlib.crc32(os.fsencode(name)):08x}.part"
+
+
 @contextlib.contextmanager
-def whole_file(path: Path, mode: str = "wb", **open_arguments: Any) -> Iterator[IO[Any]]:
+def whole_file(
+    path: Path, mode: str = "wb", size: int = 0, **open_arguments: Any
+) -> Iterator[IO[Any]]:
     """Yields a file, which gets its final name only if the block succeeds.
+
+    It is on the disk before it gets its name, so a power failure leaves the old file or the new
+    one. What a killed run has left of it is replaced, with a line in the log.
 
     Parameters
     ----------
@@ -24,19 +54,93 @@ def whole_file(path: Path, mode: str = "wb", **open_arguments: Any) -> Iterator[
         The final name; missing folders are created.
     mode
         'wb' or 'w', as for `open`; text is UTF-8 with `\\n` newlines.
+    size
+        In bytes, if known: for the message when the disk is full.
+
+    Raises
+    ------
+    DiskFull
+        The old file, if there is one, is unchanged.
+    InputError
+        Another process is writing this file.
     """
     path = os.fspath(path)
-    folder = os.path.dirname(path)
+    folder, name = os.path.split(path)
     if folder:
         os.makedirs(folder, exist_ok=True)
     if "b" not in mode:
         open_arguments = {"encoding": "utf-8", "newline": "\n", **open_arguments}
-    aside = f"{path}.{os.getpid()}.part"
-    try:
-        with open(aside, mode, **open_arguments) as file:
+    aside = os.path.join(folder, unfinished_name(name))
+    with (
+        full_disk_named(path, size, kept="; the old file is unchanged"),
+        open(aside, mode, opener=lambda *_: _take(aside, path), **open_arguments) as file,
+    ):
+        try:
             yield file
-        os.replace(aside, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(aside)
-        raise
+            flush_to_disk(file)
+            os.replace(aside, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.remove(aside)
+            raise
+    _flush_folder(folder or ".")
+
+
+def _take(aside: str, path: str) -> int:
+    """The descriptor of the empty file `aside`, which no other process writes."""
+    give_up_at = time.monotonic() + PATIENCE
+    while (descriptor := open_locked(aside)) is None:
+        if time.monotonic() > give_up_at:
+            raise InputError(
+                f"{path} is being written by another run: wait until it ends, or choose another "
+                "name"
+            )
+        time.sleep(0.05)
+    if os.fstat(descriptor).st_size:
+        log.warning("%s: the unfinished file of an earlier run is replaced", path)
+        os.truncate(descriptor, 0)
+    return descriptor
+
+
+@contextlib.contextmanager
+def full_disk_named(path: Path, size: int = 0, kept: str = "") -> Iterator[None]:
+    """Turns the error of a full disk, which names no file, into `DiskFull`.
+
+    Parameters
+    ----------
+    path
+        The file that the block writes.
+    size
+        In bytes, if known.
+    kept
+        Added to the message if the file exists.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        folder = os.path.dirname(os.fspath(path)) or "."
+        disk = os.statvfs(folder)
+        needed = f", which needs {size:,} bytes" if size else ""
+        raise DiskFull(
+            f"no space for {path}{needed}: {disk.f_bavail * disk.f_frsize:,} bytes are free in "
+            f"{folder}{kept if os.path.exists(path) else ''}. Free some space, then run the same "
+            "command again"
+        ) from None
+
+
+def flush_to_disk(file: IO[Any]) -> None:
+    """Returns when everything that was written to the file is on the disk."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _flush_folder(folder: str) -> None:
+    """Returns when the names in a folder are on the disk, where the file system can do that."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with contextlib.suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

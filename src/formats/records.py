@@ -10,7 +10,7 @@ from types import TracebackType
 import numpy as np
 
 from src.common.errors import InputError
-from src.common.output_files import whole_file
+from src.common.output_files import flush_to_disk, whole_file
 from src.formats.recordio import (
     HEADER,
     Record,
@@ -172,6 +172,7 @@ class RecordWriter:
         # The .idx is opened first and so renamed last: there is never an index without records.
         self._idx = self._files.enter_context(whole_file(self.path_idx))
         self._rec = self._files.enter_context(whole_file(self.path))
+        self._files.push(self._before_renaming)
         self._offset = 0
         return self
 
@@ -181,11 +182,18 @@ class RecordWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool | None:
+        return self._files.__exit__(kind, error, trace)
+
+    def _before_renaming(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Removes an old index once the new files are on the disk.
+
+        A kill between the two renames must not leave an old index with new records.
+        """
         if kind is None:
-            # A kill between the two renames must not leave an old index with new records.
+            flush_to_disk(self._rec)
+            flush_to_disk(self._idx)
             with contextlib.suppress(FileNotFoundError):
                 os.remove(self.path_idx)
-        return self._files.__exit__(kind, error, trace)
 
     def write(self, index: int, label: float | Sequence[float], content: bytes = b"") -> int:
         """Appends a record and returns its offset; parameters as for `pack_payload`."""

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from src.checkpoints.files import write_arrays
 from src.checkpoints.params_check import check_array_file
 from src.common.errors import InputError
 from src.common.mxnet_backend import Parameters, mx
-from src.common.output_files import whole_file
 
 _NUMBERS = "numbers"
 # Settings that follow from the data set and the devices; all others are flags.
@@ -35,9 +35,7 @@ def write_state(path: str, arrays: Parameters, numbers: Mapping[str, Any]) -> No
         Anything that JSON can represent.
     """
     encoded = np.frombuffer(json.dumps(numbers).encode(), np.uint8)
-    arrays = {name: array.as_in_context(mx.cpu()) for name, array in arrays.items()}
-    with whole_file(path) as file:
-        mx.nd.save(file.name, {**arrays, _NUMBERS: mx.nd.array(encoded, dtype=np.uint8)})
+    write_arrays(path, {**arrays, _NUMBERS: mx.nd.array(encoded, dtype=np.uint8)})
 
 
 def read_state(path: str) -> tuple[Parameters, dict[str, Any]]:

@@ -1,8 +1,14 @@
+import errno
+import multiprocessing
 import os
+import time
 
 import pytest
 
-from src.common.output_files import whole_file
+from src.common import output_files
+from src.common.errors import InputError
+from src.common.locks import only_process
+from src.common.output_files import DiskFull, full_disk_named, unfinished_name, whole_file
 
 
 def test_the_file_gets_its_name_at_the_end(tmp_path):
@@ -22,3 +28,124 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
         raise KeyboardInterrupt
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["model.params"]
+
+
+def test_file_and_folder_are_on_the_disk_before_and_after_the_file_gets_its_name(
+    tmp_path, monkeypatch
+):
+    calls = []
+    flush, rename = os.fsync, os.replace
+    monkeypatch.setattr(
+        os, "fsync", lambda fd: calls.append(os.readlink(f"/proc/self/fd/{fd}")) or flush(fd)
+    )
+    monkeypatch.setattr(os, "replace", lambda *paths: calls.append("rename") or rename(*paths))
+    with whole_file(tmp_path / "a.rec") as file:
+        file.write(b"records")
+    assert calls == [str(tmp_path / ".a.rec.part"), "rename", str(tmp_path)]
+
+
+@pytest.mark.parametrize("name", ["1.jpg", "x" * 249, "x" * 255, "é" * 127])
+def test_names_of_unfinished_files_are_hidden_and_never_too_long(tmp_path, name):
+    with whole_file(tmp_path / name) as file:
+        file.write(b"face")
+        assert os.listdir(tmp_path) == [unfinished_name(name)]
+        assert unfinished_name(name).startswith(".")
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_the_unfinished_file_of_a_killed_run_is_replaced_with_a_line(tmp_path, caplog):
+    path = tmp_path / "train.rec"
+    (tmp_path / ".train.rec.part").write_bytes(b"the longer beginning of an earlier run")
+    with whole_file(path) as file:
+        file.write(b"new")
+    assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["train.rec"]
+    assert f"{path}: the unfinished file of an earlier run is replaced" in caplog.text
+
+
+def test_a_file_that_another_run_is_writing_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(output_files, "PATIENCE", 0.1)
+    path = tmp_path / "train.rec"
+    with whole_file(path) as first:
+        first.write(b"first")
+        with pytest.raises(InputError, match="is being written by another run"), whole_file(path):
+            pass
+    assert path.read_bytes() == b"first"
+
+
+def test_short_writes_of_the_same_file_wait_for_one_another(tmp_path):
+    workers = [
+        multiprocessing.get_context("fork").Process(target=_write_slowly, args=(tmp_path, letter))
+        for letter in "ab"
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    assert (tmp_path / "symbol.json").read_text() in ("aa", "bb")
+    assert os.listdir(tmp_path) == ["symbol.json"]
+
+
+def _write_slowly(folder, letter):
+    with whole_file(folder / "symbol.json", "w") as file:
+        file.write(letter)
+        time.sleep(0.3)
+        file.write(letter)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_named_and_the_old_file_remains(tmp_path, monkeypatch, number):
+    path = tmp_path / "run-resume.state"
+    path.write_bytes(b"old")
+
+    def full(_descriptor):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DiskFull) as caught, whole_file(path, size=123_456) as file:
+        file.write(b"new")
+    assert f"no space for {path}, which needs 123,456 bytes: " in str(caught.value)
+    assert f"bytes are free in {tmp_path}; the old file is unchanged" in str(caught.value)
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["run-resume.state"]
+
+
+def test_every_file_on_a_full_disk(tiny_disk):
+    """Buffered bytes only fail when the file is closed, large ones while they are written."""
+    (tiny_disk / "lst").write_text("old\n")
+    with open(tiny_disk / "filler", "wb", buffering=0) as filler:
+        try:
+            while filler.write(bytes(4096)):
+                pass
+        except OSError:
+            pass
+    for content in (b"x", bytes(1 << 20)):
+        with (
+            pytest.raises(DiskFull, match=r"no space for .*/lst: 0 bytes are free"),
+            whole_file(tiny_disk / "lst") as file,
+        ):
+            file.write(content)
+    assert sorted(os.listdir(tiny_disk)) == ["filler", "lst"]
+    assert (tiny_disk / "lst").read_text() == "old\n"
+
+
+def test_other_errors_of_the_system_are_left_as_they_are(tmp_path):
+    with pytest.raises(PermissionError), full_disk_named(tmp_path / "log"):
+        raise PermissionError(errno.EACCES, "denied", "log")
+
+
+def test_only_one_process_at_a_time(tmp_path):
+    lock = tmp_path / "models" / ".r50.lock"
+    lock.parent.mkdir()
+    lock.write_text("process 1 on another-machine, killed\n")
+    with only_process(os.fspath(lock), "--prefix r50"):
+        assert lock.read_text().startswith(f"process {os.getpid()} on ")
+        with pytest.raises(InputError) as caught, only_process(os.fspath(lock), "--prefix r50"):
+            pass
+        assert f"--prefix r50 is being written by another run (process {os.getpid()} on" in str(
+            caught.value
+        )
+    assert not lock.exists()
+    with only_process(os.fspath(lock), "--prefix r50"):
+        assert lock.exists()
