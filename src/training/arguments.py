@@ -137,10 +137,16 @@ def add_run_arguments(parser: argparse.ArgumentParser, ckpt: int) -> argparse._A
         default=2000,
         help="number of batches between verifications and checkpoints",
     )
-    add(
+    beginning = group.add_mutually_exclusive_group()
+    beginning.add_argument(
         "--resume",
         action="store_true",
         help="continue exactly from PREFIX-resume.state, if it exists",
+    )
+    beginning.add_argument(
+        "--start-over",
+        action="store_true",
+        help="move the files of an earlier run with this prefix to the folder PREFIX.old-1 (-2, …)",
     )
     add("--log-file", default="", metavar="FILE", help="also append all output to FILE")
     add_seed_argument(group)

@@ -13,6 +13,7 @@ from src.checkpoints.parameters import adopt_parameters
 from src.common.arguments import make_parser
 from src.common.devices import training_contexts
 from src.common.errors import InputError
+from src.common.locks import only_process
 from src.common.mxnet_backend import Parameters, mx
 from src.losses import registry
 from src.losses.base import ClassWeights, Loss
@@ -20,6 +21,7 @@ from src.losses.classification import ClassificationLoss
 from src.symbols.table import build_embedding, initializer, parse_network
 from src.training import arguments
 from src.training.classifiers import Classifier, DenseClassifier
+from src.training.earlier_run import lock_path, move_aside, refuse_earlier_run
 from src.training.hooks import Hook
 from src.training.optimizer import make_optimizer
 from src.training.preparation import (
@@ -28,7 +30,7 @@ from src.training.preparation import (
     find_training_set,
     load_pretrained,
 )
-from src.training.resume import state_path
+from src.training.resume import DATA_SET, data_set_identity, state_path
 from src.training.run import ResumableData, Run, RunSettings
 from src.training.schedule import Schedule, describe, learning_rate_steps
 from src.training.seeds import chosen_seed, seed_generators
@@ -169,12 +171,15 @@ def begin(args: argparse.Namespace) -> tuple[list[mx.Context], TrainingSet]:
 
 
 def settings_of(args: argparse.Namespace) -> RunSettings:
-    """The settings of a run; creates the folder of `--prefix`."""
+    """The settings of a run; creates the folder of `--prefix`, and moves an earlier run aside."""
     folder = os.path.dirname(args.prefix) or "."
     os.makedirs(folder, exist_ok=True)
     if not os.access(folder, os.W_OK):
         raise InputError(f"--prefix {args.prefix}: cannot write to {folder}")
+    if args.start_over:
+        move_aside(args.prefix)
     identity = {name: getattr(args, name) for name in IDENTITY}
+    identity[DATA_SET] = data_set_identity(args.data_dir)
     return RunSettings(args.prefix, args.ckpt, args.verbose, args.resume, args.seed, identity)
 
 
@@ -205,6 +210,19 @@ def train(args: argparse.Namespace, make_data: MakeData, hooks: Sequence[Hook] =
         Called after the run's own hooks.
     """
     contexts, training_set = begin(args)
+    with only_process(lock_path(args.prefix), f"--prefix {args.prefix}"):
+        if args.ckpt and not args.start_over:
+            refuse_earlier_run(args.prefix, args.resume)
+        _train(args, contexts, training_set, make_data, hooks)
+
+
+def _train(
+    args: argparse.Namespace,
+    contexts: list[mx.Context],
+    training_set: TrainingSet,
+    make_data: MakeData,
+    hooks: Sequence[Hook],
+) -> None:
     classifier = classifier_of(args)
     loss = classifier.loss
     # The parameters of a resumed run come from its state; this checkpoint may no longer exist.
@@ -219,7 +237,14 @@ def train(args: argparse.Namespace, make_data: MakeData, hooks: Sequence[Hook] =
     run.bind(initializer(args.network), arg_params, aux_params)
     batches_per_epoch, images = train_data.epoch_length()
     schedule = schedule_of(args, loss, batches_per_epoch)
-    announce(schedule, loss, args, images)
+    if run.finished_steps < schedule.last_step:
+        announce(schedule, loss, args, images)
+    else:
+        log.info(
+            "the run has already finished, with batch %d: more needs a larger --max-steps or "
+            "--end-epoch",
+            run.finished_steps,
+        )
     lr_mult, wd_mult = multipliers_of(args)
     optimizer = make_optimizer(
         schedule,

@@ -54,6 +54,8 @@ class Milestones(Hook):
         Takes the trainer and a number; writes that checkpoint.
     save_state
         Takes the trainer, the progress and `state()`; writes the state of the run.
+    is_saved
+        Takes a number; whether that checkpoint exists.
 
     Attributes
     ----------
@@ -72,9 +74,10 @@ class Milestones(Hook):
         rule: CheckpointRule,
         save: Callable[[Trainer, int], Any],
         save_state: Callable[[Trainer, Progress, dict[str, Any]], None],
+        is_saved: Callable[[int], bool],
     ) -> None:
         self.every, self.verify, self.rule = every, verify, rule
-        self.save, self.save_state = save, save_state
+        self.save, self.save_state, self.is_saved = save, save_state, is_saved
         self.count = 0
         self.saved_at = self.saved_number = self.passed_at = 0
 
@@ -92,23 +95,37 @@ class Milestones(Hook):
         self.passed_at = progress.step
         if self.rule(accuracies) or must_save:
             self._save(trainer, progress)
-        print(f"[{progress.step}]Accuracy-Highest: {self.rule.highest[1]:1.5f}")
-        if self.rule.ckpt:
+        elif self.rule.ckpt:
             self.save_state(trainer, progress, self.state())
+        print(f"[{progress.step}]Accuracy-Highest: {self.rule.highest[1]:1.5f}")
 
     def finish(self, trainer: Trainer, progress: Progress) -> None:
         """Verifies and saves the final model, if not done yet; `--ckpt 0` saves nothing."""
         if progress.step == self.passed_at:
             if self.rule.ckpt and self.saved_at < progress.step:
                 self._save(trainer, progress)
-                self.save_state(trainer, progress, self.state())
         elif progress.step:
             self.verify_and_save(trainer, progress, must_save=self.rule.ckpt > 0)
 
     def _save(self, trainer: Trainer, progress: Progress) -> None:
+        """Writes the state, then the checkpoint.
+
+        After a kill between them `write_missing` writes the checkpoint. The other way round there
+        would be a checkpoint without a state, as from another run.
+        """
         print("saving", self.count)
-        self.save(trainer, self.count)
         self.saved_at, self.saved_number = progress.step, self.count
+        self.save_state(trainer, progress, self.state())
+        self.save(trainer, self.count)
+
+    def write_missing(self, trainer: Trainer, progress: Progress) -> None:
+        """After `restore`: writes the checkpoint that belongs to the state, if a kill prevented it.
+
+        The trainer has the parameters of the state.
+        """
+        is_due = progress.step > 0 and progress.step == self.saved_at
+        if is_due and not self.is_saved(self.saved_number):
+            self.save(trainer, self.saved_number)
 
     def state(self) -> dict[str, Any]:
         """What `restore` needs, as plain numbers."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from src.common.errors import InputError
 from src.common.mxnet_backend import Parameters, mx
 
 _NUMBERS = "numbers"
+DATA_SET = "data_set"
 # Settings that follow from the data set and the devices; all others are flags.
 _FOUND = {
     "num_classes": "the number of classes",
@@ -60,6 +62,19 @@ def read_state(path: str) -> tuple[Parameters, dict[str, Any]]:
     return arrays, numbers
 
 
+def data_set_identity(data_dir: str) -> dict[str, str]:
+    """A data set for the identity of a run: its folder, and a checksum of property and index.
+
+    The index contains the size of each record, so other images give another checksum.
+    """
+    checksum = 0
+    for name in ("property", "train.idx"):
+        with open(os.path.join(data_dir, name), "rb") as file:
+            while block := file.read(1 << 20):
+                checksum = zlib.crc32(block, checksum)
+    return {"folder": os.path.abspath(data_dir), "checksum": f"{checksum:08x}"}
+
+
 def check_same_run(path: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Raises InputError if a run would continue with settings other than those it started with.
 
@@ -70,13 +85,25 @@ def check_same_run(path: str, was: Mapping[str, Any], now: Mapping[str, Any]) ->
     was, now
         Settings by name; a state of an older version may lack some.
     """
-    others = [name for name in now if name in was and was[name] != now[name]]
+    others = [name for name in now if name in was and not _same(name, was[name], now[name])]
     if others:
-        differences = "; ".join(
-            f"{_FOUND.get(name) or '--' + name.replace('_', '-')} was {was[name]}, is {now[name]}"
-            for name in others
-        )
+        differences = "; ".join(_difference(name, was[name], now[name]) for name in others)
         raise InputError(
             f"{path} belongs to another run ({differences}): use another --prefix, start from a "
-            "checkpoint with --pretrained instead of --resume, or delete that file to start over"
+            "checkpoint with --pretrained instead of --resume, or use --start-over, which moves "
+            "the files of that run aside"
         )
+
+
+def _same(name: str, was: Any, now: Any) -> bool:
+    if name == DATA_SET:  # its folder may have moved
+        return bool(was["checksum"] == now["checksum"])
+    return bool(was == now)
+
+
+def _difference(name: str, was: Any, now: Any) -> str:
+    if name == DATA_SET and was["folder"] == now["folder"]:
+        return f"the data set in {now['folder']} has changed"
+    if name == DATA_SET:
+        return f"the data set was {was['folder']}, --data-dir {now['folder']} is another one"
+    return f"{_FOUND.get(name) or '--' + name.replace('_', '-')} was {was}, is {now}"

@@ -193,8 +193,10 @@ class Run:
             CheckpointRule(settings.ckpt),
             lambda trainer, number: trainer.save(settings.prefix, number),
             self._save_state,
+            lambda number: os.path.exists(params_path(settings.prefix, number)),
         )
         progress = self._restore(milestones)
+        milestones.write_missing(trainer, progress)
         loop_hooks: list[Hook] = [
             FiniteLoss(),
             *more_hooks,  # before the metrics are reset

@@ -14,10 +14,12 @@ import pytest
 from src import train_softmax
 from src.checkpoints.files import load_checkpoint, save_checkpoint
 from src.common.errors import InputError
+from src.common.locks import only_process
 from src.common.mxnet_backend import mx
 from src.eval import verification
 from src.graphs.prelu import MARK
 from src.training import command
+from src.training.earlier_run import lock_path
 from src.training.resume import state_path
 from src.training.stopping import Diverged
 
@@ -217,6 +219,62 @@ def test_a_state_of_another_run_is_rejected(learnable_set, tmp_path):
     with pytest.raises(InputError, match="--version-output was GDC, is GNAP"):
         train(learnable_set, tmp_path / "m", *more, "--version-output", "GNAP", "--resume")
     assert (tmp_path / "m-symbol.json").read_text() == graph
+
+
+def test_a_used_prefix_loses_nothing(learnable_set, tmp_path, caplog):
+    more = ["--loss-type", 0, "--per-batch-size", 4, "--ckpt", 2, "--verbose", 1, "--target", ""]
+    train(learnable_set, tmp_path / "m", *more, "--max-steps", 3)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert sorted(before) == [
+        "m-0001.params", "m-0002.params", "m-0003.params", "m-resume.state", "m-symbol.json",
+    ]  # fmt: skip
+    with pytest.raises(InputError, match=r"is in use: .*use --resume to continue that run"):
+        train(learnable_set, tmp_path / "m", *more, "--max-steps", 2)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    train(learnable_set, tmp_path / "m", *more, "--max-steps", 2, "--start-over")
+    aside = {path.name: path.read_bytes() for path in (tmp_path / "m.old-1").iterdir()}
+    assert aside == before
+    assert not (tmp_path / "m-0003.params").exists()
+    with pytest.raises(SystemExit):
+        train(learnable_set, tmp_path / "m", *more, "--resume", "--start-over")
+    train(learnable_set, tmp_path / "m", *more, "--max-steps", 2, "--ckpt", 0)  # writes nothing
+
+
+def test_two_runs_at_once_on_one_prefix_are_refused(learnable_set, tmp_path):
+    with (
+        only_process(lock_path(str(tmp_path / "m")), "the first"),
+        pytest.raises(InputError, match=rf"--prefix .*m is being written .*process {os.getpid()}"),
+    ):
+        train(learnable_set, tmp_path / "m", "--max-steps", 1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_data_set_is_refused_by_name(learnable_set, tmp_path):
+    more = ["--loss-type", 0, "--per-batch-size", 4, "--ckpt", 2, "--target", ""]
+    moved = tmp_path / "moved"
+    shutil.copytree(learnable_set, moved)
+    train(learnable_set, tmp_path / "m", *more, "--max-steps", 1)
+    train(moved, tmp_path / "m", *more, "--max-steps", 2, "--resume")
+    index = moved / "train.idx"
+    *lines, last = index.read_text().splitlines(keepends=True)
+    index.write_text("".join([last, *lines]))  # the same images in another order of lines
+    with pytest.raises(InputError, match=rf"the data set in {moved} has changed"):
+        train(moved, tmp_path / "m", *more, "--max-steps", 3, "--resume")
+    other = tmp_path / "other"
+    moved.rename(other)
+    with pytest.raises(InputError, match=rf"data set was {moved}, --data-dir {other} is another"):
+        train(other, tmp_path / "m", *more, "--max-steps", 3, "--resume")
+
+
+def test_resuming_a_finished_run_says_so(learnable_set, tmp_path, caplog):
+    more = ["--loss-type", 0, "--per-batch-size", 4, "--ckpt", 2, "--target", ""]
+    train(learnable_set, tmp_path / "m", *more, "--max-steps", 2)
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    caplog.clear()
+    train(learnable_set, tmp_path / "m", *more, "--max-steps", 2, "--resume")
+    assert "the run has already finished, with batch 2: more needs" in caplog.text
+    assert "the run ends after" not in caplog.text
+    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
 
 
 def test_training_starts_from_a_checkpoint_with_other_classes(learnable_set, tmp_path, caplog):

@@ -7,6 +7,7 @@ import pytest
 
 from src import train_triplet
 from src.checkpoints.files import load_checkpoint
+from src.common.errors import InputError
 from src.common.mxnet_backend import mx
 from src.loading.triplet_iter import NoTriplets
 
@@ -84,3 +85,13 @@ def test_a_batch_that_is_not_a_multiple_of_three_shrinks(caplog):
     assert train_triplet.whole_triplets(150) == 150
     with pytest.raises(ValueError, match="a triplet needs 3"):
         train_triplet.whole_triplets(2)
+
+
+def test_another_data_set_is_refused_by_name(shared, tmp_path):
+    sets = shared / "cases" / "models" / "sets"
+    more = ["--target", "", "--triplet-bag-size", 16, "--images-per-identity", 2, "--max-steps", 1]
+    train(sets / "setA", tmp_path / "m", *more)
+    with pytest.raises(
+        InputError, match=r"data set was .*/setA, --data-dir .*/setB is another one"
+    ):
+        train(sets / "setB", tmp_path / "m", *more, "--resume")

@@ -41,6 +41,7 @@ class Recorder:
             CheckpointRule(ckpt),
             lambda trainer, number: self.saved.append(number),
             lambda trainer, progress, state: self.states.append((progress.step, state)),
+            lambda number: number in self.saved,
         )
 
     def run(self, steps):
@@ -92,3 +93,18 @@ def test_restored_milestones_continue():
     second = Recorder(1, [[0.9951], [0.9952]])
     second.milestones.restore(first.states[-1][1])
     assert second.run(20) == [2, 3]
+
+
+def test_a_checkpoint_that_a_kill_prevented_is_written_by_the_resumed_run():
+    first = Recorder(2, [[0.5], [0.5]])
+    take_steps(first.milestones, 20)
+    step, state = first.states[-1]
+    second = Recorder(2, [])
+    second.milestones.restore(state)
+    second.milestones.write_missing(None, Progress(step=step))
+    second.milestones.write_missing(None, Progress(step=step))
+    assert second.saved == [2]
+    later = Recorder(2, [])  # stopped by a signal after the last checkpoint
+    later.milestones.restore(state)
+    later.milestones.write_missing(None, Progress(step=step + 3))
+    assert later.saved == []
