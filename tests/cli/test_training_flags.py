@@ -69,6 +69,7 @@ NEW = {
     "log_file": "",
     "devices": "",
     "resume": False,
+    "start_over": False,
     "threads": 2,
 }
 COMMANDS = [(train_softmax, SOFTMAX), (train_triplet, TRIPLET)]
@@ -205,7 +206,7 @@ def test_help_is_grouped_and_shows_every_default(command, capsys):
     assert [line for line in text.splitlines() if line in titles] == list(titles)
     # Each flag has a default, is a switch, or has one that the program chooses.
     flags = re.findall(r"^  (--\S+)", text, re.MULTILINE)
-    switches = {"--resume", "--fc7-no-bias"}
+    switches = {"--resume", "--start-over", "--fc7-no-bias"}
     assert " ".join(text.split()).count("(default: ") == len(set(flags) - switches)
     assert "--use-deformable" in text
     assert text.count("no effect") == (2 if command is train_softmax else 1)
