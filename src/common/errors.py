@@ -1,12 +1,13 @@
 """Errors that a user can fix, and how a command ends with one."""
 
+import contextlib
 import io
 import logging
 import os
 import sys
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import NoReturn
+from typing import Any, NoReturn, TextIO
 
 CLOSED_PIPE = 141  # the exit status of a program whose output pipe was closed: 128 + SIGPIPE
 INTERRUPTED = 130  # the exit status of a program that was interrupted: 128 + SIGINT
@@ -45,6 +46,19 @@ def printable(text: str, kept: str = "") -> str:
     )
 
 
+class _PrintableOutput:
+    """A text stream that writes what `printable` returns to another one."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._stream.write(printable(text, kept="\t\n\r"))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 def show_input_errors() -> None:
     """Makes an uncaught `InputError` end the program with one line and no traceback.
 
@@ -77,7 +91,8 @@ def run_command(main: Callable[[], int | None]) -> NoReturn:
         # A name that is not UTF-8 must not end a run that has done its work.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        status = main()
+        with contextlib.redirect_stdout(_PrintableOutput(sys.stdout)):
+            status = main()
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

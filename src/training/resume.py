@@ -1,9 +1,10 @@
 """The state of a run in one file, to resume it exactly."""
 
+import contextlib
 import json
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,10 @@ _FOUND = {
     "batch_size": "the batch size over all devices",
     "ctx_num": "the number of devices",
 }
+
+
+class OtherRun(InputError):
+    """A state of a run with other settings."""
 
 
 def state_path(prefix: str | os.PathLike[str]) -> str:
@@ -48,18 +53,27 @@ def read_state(path: str) -> tuple[Parameters, dict[str, Any]]:
     InputError
         The file is not a state.
     """
-    try:
+    with as_state(path):
         check_array_file(path)
         arrays = mx.nd.load(path)
         numbers = json.loads(arrays.pop(_NUMBERS).asnumpy().tobytes())
         if not isinstance(numbers, dict):
             raise ValueError("its numbers are not a table")
+    return arrays, numbers
+
+
+@contextlib.contextmanager
+def as_state(path: str) -> Iterator[None]:
+    """Turns the errors of reading a file of another form into an InputError that names it."""
+    try:
+        yield
+    except OtherRun:
+        raise
     except (mx.MXNetError, KeyError, TypeError, AttributeError, ValueError, RecursionError):
         raise InputError(
             f"{path} is not the state of a run: move it away, and continue from a checkpoint with "
             "--pretrained"
         ) from None
-    return arrays, numbers
 
 
 def data_set_identity(data_dir: str) -> dict[str, str]:
@@ -76,7 +90,7 @@ def data_set_identity(data_dir: str) -> dict[str, str]:
 
 
 def check_same_run(path: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Raises InputError if a run would continue with settings other than those it started with.
+    """Raises OtherRun if a run would continue with settings other than those it started with.
 
     Parameters
     ----------
@@ -88,7 +102,7 @@ def check_same_run(path: str, was: Mapping[str, Any], now: Mapping[str, Any]) ->
     others = [name for name in now if name in was and not _same(name, was[name], now[name])]
     if others:
         differences = "; ".join(_difference(name, was[name], now[name]) for name in others)
-        raise InputError(
+        raise OtherRun(
             f"{path} belongs to another run ({differences}): use another --prefix, start from a "
             "checkpoint with --pretrained instead of --resume, or use --start-over, which moves "
             "the files of that run aside"

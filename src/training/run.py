@@ -22,6 +22,7 @@ from src.training.hooks import (
 )
 from src.training.milestones import CheckpointRule, Milestones
 from src.training.resume import (
+    as_state,
     check_same_run,
     read_state,
     state_path,
@@ -108,17 +109,24 @@ class Run:
 
     def _read(self) -> tuple[Parameters, Parameters]:
         arrays, self._numbers = read_state(self.path)
-        check_same_run(self.path, self._numbers["identity"], self.settings.identity)
         kinds: dict[str, Parameters] = {"arg": {}, "aux": {}, "momentum": self._momentum}
-        for key, array in arrays.items():
-            kind, _, name = key.partition(":")
-            kinds[kind][name] = array
+        with as_state(self.path):
+            check_same_run(self.path, self._numbers["identity"], self.settings.identity)
+            for key, array in arrays.items():
+                kind, _, name = key.partition(":")
+                kinds[kind][name] = array
+            for name, array in self._momentum.items():
+                if array.shape != kinds["arg"][name].shape:
+                    raise ValueError(f"momentum of {name}")
         return kinds["arg"], kinds["aux"]
 
     @property
     def finished_steps(self) -> int:
         """Batches that the run has already trained on, known after `bind`."""
-        return self._numbers["step"] if self._numbers else 0
+        if self._numbers is None:
+            return 0
+        with as_state(self.path):
+            return int(self._numbers["step"])
 
     def _restore(self, milestones: Milestones) -> Progress:
         """Where to start; restores momentum, data order, counters and generators."""
@@ -127,12 +135,14 @@ class Run:
             log.info("using --seed %d", self.seed)
             return Progress()
         self.trainer.set_momentum(self._momentum)
-        self.train_data.restore(numbers["data"])
-        milestones.restore(numbers["milestones"])
-        self.seed = numbers["seed"]
-        seed_generators(self.seed, numbers["step"])
-        log.info("resuming after batch %d, from %s", numbers["step"], self.path)
-        return Progress(numbers["epoch"], numbers["nbatch"], numbers["step"])
+        with as_state(self.path):
+            self.train_data.restore(numbers["data"])
+            milestones.restore(numbers["milestones"])
+            self.seed = int(numbers["seed"])
+            progress = Progress(*(int(numbers[name]) for name in ("epoch", "nbatch", "step")))
+        seed_generators(self.seed, progress.step)
+        log.info("resuming after batch %d, from %s", progress.step, self.path)
+        return progress
 
     def _save_state(
         self, trainer: Trainer, progress: Progress, milestones_state: dict[str, Any]

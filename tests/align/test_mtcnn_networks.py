@@ -190,3 +190,13 @@ def test_other_files_are_rejected(weights, tmp_path, content):
     np.save(tmp_path / "det1.npy", np.zeros(3))
     with pytest.raises(InputError, match=r"det1\.npy is not a 2018 weight file"):
         load_weights(str(tmp_path))
+
+
+def test_a_header_that_breaks_the_tokenizer_is_rejected(weights, tmp_path, shared):
+    write_npy(tmp_path, weights)
+    damaged = (shared / "cases" / "hostile" / "det1_tokenerror.npy").read_bytes()
+    headers = [damaged, damaged.replace(damaged[10:14], b"((((", 1), damaged[:40]]
+    for content in headers:
+        (tmp_path / "det3.npy").write_bytes(content)
+        with pytest.raises(InputError, match=r"det3\.npy is not a 2018 weight file"):
+            load_weights(str(tmp_path))

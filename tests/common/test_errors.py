@@ -73,3 +73,20 @@ def test_a_closed_output_pipe_is_not_an_error():
         check=True,
     )
     assert (done.stdout, done.stderr) == ("line\n", "")
+
+
+def test_printed_names_never_reach_the_terminal_as_they_are():
+    """Escape sequences, bytes that are not UTF-8; tabs and letters of any script remain."""
+    program = """
+import os
+from src.common.errors import run_command
+
+def main():
+    print("\\x1b[2J", os.fsdecode(b"\\xe9"), "\\u202e", "a\\tJürgen 王", sep="|")
+    return 3
+
+run_command(main)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True)
+    assert done.stdout.decode() == "\\x1b[2J|\\udce9|\\u202e|a\tJürgen 王\n"
+    assert (done.returncode, done.stderr) == (3, b"")

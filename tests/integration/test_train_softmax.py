@@ -20,7 +20,7 @@ from src.eval import verification
 from src.graphs.prelu import MARK
 from src.training import command
 from src.training.earlier_run import lock_path
-from src.training.resume import state_path
+from src.training.resume import read_state, state_path, write_state
 from src.training.stopping import Diverged
 
 SMALL_Y1 = [
@@ -238,6 +238,31 @@ def test_a_used_prefix_loses_nothing(learnable_set, tmp_path, caplog):
     with pytest.raises(SystemExit):
         train(learnable_set, tmp_path / "m", *more, "--resume", "--start-over")
     train(learnable_set, tmp_path / "m", *more, "--max-steps", 2, "--ckpt", 0)  # writes nothing
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda arrays, numbers: numbers.pop("identity"),
+        lambda arrays, numbers: numbers.pop("step"),
+        lambda arrays, numbers: numbers.update(step="many"),
+        lambda arrays, numbers: numbers["data"].pop("epoch"),
+        lambda arrays, numbers: numbers["milestones"].pop("highest"),
+        lambda arrays, numbers: numbers.update(data=None),
+        lambda arrays, numbers: arrays.update({"other:w": mx.nd.ones(3)}),
+        lambda arrays, numbers: arrays.update({"momentum:fc1_beta": mx.nd.ones(3)}),
+        lambda arrays, numbers: arrays.update({"momentum:unknown": mx.nd.ones(3)}),
+    ],
+)
+def test_a_state_with_a_missing_or_foreign_part_is_rejected(learnable_set, tmp_path, change):
+    more = ["--loss-type", 0, "--per-batch-size", 4, "--ckpt", 2, "--target", ""]
+    train(learnable_set, tmp_path / "m", *more, "--max-steps", 1)
+    path = state_path(tmp_path / "m")
+    arrays, numbers = read_state(path)
+    change(arrays, numbers)
+    write_state(path, arrays, numbers)
+    with pytest.raises(InputError, match=f"{path} is not the state of a run"):
+        train(learnable_set, tmp_path / "m", *more, "--max-steps", 2, "--resume")
 
 
 def test_two_runs_at_once_on_one_prefix_are_refused(learnable_set, tmp_path):

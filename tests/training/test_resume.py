@@ -1,10 +1,13 @@
 """The file of a run's state."""
 
+import os
+
 import numpy as np
 import pytest
 
 from src.common.errors import InputError
 from src.common.mxnet_backend import mx
+from src.common.output_files import DiskFull
 from src.training.resume import (
     check_same_run,
     read_state,
@@ -61,3 +64,15 @@ def test_changed_settings_are_named():
 def test_settings_that_are_no_flags_are_named_in_words():
     with pytest.raises(InputError, match=r"\(the number of devices was 1, is 2\)"):
         check_same_run("m.state", {"ctx_num": 1}, {"ctx_num": 2})
+
+
+def test_a_state_on_a_full_disk_leaves_the_old_one(tiny_disk):
+    """Also if only the last bytes do not fit, which MXNet does not notice."""
+    path = state_path(tiny_disk / "m")
+    write_state(path, {"arg:w": mx.nd.ones(100)}, {"step": 1})
+    free = os.statvfs(tiny_disk).f_bavail * 4096
+    for size in (free // 4 - 30, 4 * free):
+        with pytest.raises(DiskFull, match=rf"no space for {path}, which needs [\d,]+ bytes"):
+            write_state(path, {"arg:w": mx.nd.ones(size)}, {"step": 2})
+    assert read_state(path)[1] == {"step": 1}
+    assert os.listdir(tiny_disk) == ["m-resume.state"]
