@@ -4,17 +4,33 @@ import contextlib
 import io
 import logging
 import os
+import signal
 import sys
-from collections.abc import Callable, Iterable
-from types import TracebackType
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from types import FrameType, TracebackType
 from typing import Any, NoReturn, TextIO
 
 CLOSED_PIPE = 141  # the exit status of a program whose output pipe was closed: 128 + SIGPIPE
 INTERRUPTED = 130  # the exit status of a program that was interrupted: 128 + SIGINT
+TERMINATED = 143  # the exit status of a program that was terminated: 128 + SIGTERM
+WORKER_DIED = 3  # the exit status of a command whose worker process was killed twice
 
 
 class InputError(ValueError):
     """Wrong input; the message says what was expected, what was found, and how to fix it."""
+
+
+class WorkerDied(Exception):
+    """A worker process was killed, and so was the one that tried its work again."""
+
+
+class StopRequested(Exception):
+    """A signal asked the run to stop, during work that can be repeated."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, treated as Ctrl-C is."""
 
 
 class NoMoreData(InputError):
@@ -79,8 +95,9 @@ def run_command(main: Callable[[], int | None]) -> NoReturn:
     """Runs a command's `main` and exits: with status 2 and one line, no traceback, on wrong input.
 
     Errors of the operating system (a missing file, a full disk, a folder instead of a file) are
-    treated in the same way; they name the file. If the output is piped to a program that stops
-    reading, such as `head`, the command ends silently.
+    treated in the same way; they name the file. `WorkerDied` gives status 3, Ctrl-C 130 and SIGTERM
+    143, with one line too. If the output is piped to a program that stops reading, such as `head`,
+    the command ends silently.
 
     Parameters
     ----------
@@ -91,17 +108,34 @@ def run_command(main: Callable[[], int | None]) -> NoReturn:
         # A name that is not UTF-8 must not end a run that has done its work.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        with contextlib.redirect_stdout(_PrintableOutput(sys.stdout)):
+        with _sigterm_as_interrupt(), contextlib.redirect_stdout(_PrintableOutput(sys.stdout)):
             status = main()
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(CLOSED_PIPE)
-    except (InputError, OSError) as error:
+    except (InputError, OSError, WorkerDied) as error:
         logging.getLogger(__name__).debug("the error came from here", exc_info=True)
         print(f"error: {printable(str(error))}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
+        sys.exit(WORKER_DIED if isinstance(error, WorkerDied) else 2)
+    except KeyboardInterrupt as interrupt:
         print("interrupted; run the same command again to continue", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        sys.exit(TERMINATED if isinstance(interrupt, Terminated) else INTERRUPTED)
     sys.exit(status)
+
+
+@contextlib.contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """Raises `Terminated` on SIGTERM, in the main thread, where Python receives signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def terminate(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise Terminated
+
+    former = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)

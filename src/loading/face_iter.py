@@ -4,7 +4,7 @@ import logging
 import random
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -89,6 +89,7 @@ class RecordImageIter(mx.io.DataIter, ABC):
         self.batches = self._new_batches()
         self.seq = self.imgidx
         self.epoch = -1
+        self.stop_requested: Callable[[], bool] = lambda: False
         self._check_records()
 
     @abstractmethod

@@ -8,12 +8,18 @@ from typing import Any
 import numpy as np
 from sklearn.preprocessing import normalize
 
-from src.common.errors import InputError, NoMoreData
+from src.common.errors import InputError, NoMoreData, StopRequested
 from src.common.mxnet_backend import mx
 from src.formats.face_records import check_own_labels
 from src.loading.face_iter import RecordImageIter
 from src.loading.image_batches import Augmenter
-from src.loading.triplet_mining import Triplet, arranged, semi_hard_triplets, squared_distances
+from src.loading.triplet_mining import (
+    Triplet,
+    arranged,
+    semi_hard_triplets,
+    squared_distances,
+    why_none,
+)
 
 log = logging.getLogger()  # 2018: its lines begin with "INFO:root:"
 
@@ -138,14 +144,10 @@ class FaceImageIter(RecordImageIter):
         available = int(np.minimum(counts, self.images_per_identity).sum())
         if self.triplet_bag_size > available:
             log.warning(
-                "a bag of %d is larger than the %d images that %d identities give with "
-                "--images-per-identity %d; using bags of %d, as with --triplet-bag-size %d",
-                self.triplet_bag_size,
-                available,
-                len(counts),
-                self.images_per_identity,
-                available,
-                available,
+                f"a bag of {self.triplet_bag_size} is larger than the {available} images that "
+                f"{len(counts)} identities give with --images-per-identity "
+                f"{self.images_per_identity}; using bags of {available}, as with "
+                f"--triplet-bag-size {available}"
             )
             self.triplet_bag_size = available
         if self.triplet_bag_size < 3:
@@ -161,8 +163,16 @@ class FaceImageIter(RecordImageIter):
         return None, self.triplet_bag_size
 
     def begin_epoch(self, epoch: int, first: int = 0) -> None:
-        """Mines the triplets of the given epoch, and starts it at its batch `first`."""
-        self.select_triplets()
+        """Mines the triplets of the given epoch, and starts it at its batch `first`.
+
+        After a StopRequested the iterator is where it was before.
+        """
+        before = (self.round, self.triplet_seq, self.triplet_cur)
+        try:
+            self.select_triplets()
+        except StopRequested:
+            self.round, self.triplet_seq, self.triplet_cur = before
+            raise
         self.epoch = epoch
         self.batches.start(np.asarray(self.seq, np.int64), (self.seed, epoch), first)
 
@@ -201,28 +211,16 @@ class FaceImageIter(RecordImageIter):
             triplets += [(ids[a], ids[p], ids[n]) for a, p, n in found]
             print("found triplets", len(found))
             log.info(
-                "mined/bag %d/%d (embedding %.2f s, mining %.2f s)",
-                len(found),
-                len(ids),
-                embedded - started,
-                time.perf_counter() - embedded,
+                f"mined/bag {len(found)}/{len(ids)} (embedding {embedded - started:.2f} s, "
+                f"mining {time.perf_counter() - embedded:.2f} s)"
             )
             empty_bags = 0 if found else empty_bags + 1
             if empty_bags == MOST_EMPTY_BAGS:
-                raise NoTriplets(self._why_empty())
+                raise NoTriplets(
+                    f"{MOST_EMPTY_BAGS} bags of {self.triplet_bag_size} images in a row gave no "
+                    f"triplet: {why_none(self.triplet_alpha, self.triplet_max_ap)}"
+                )
         self.seq = arranged(triplets, self.per_batch_size // 3, self.ctx_num)
-
-    def _why_empty(self) -> str:
-        max_ap = ""
-        if self.triplet_max_ap > 0:
-            max_ap = f"; or --triplet-max-ap {self.triplet_max_ap:g} leaves no positive pair"
-        return (
-            f"{MOST_EMPTY_BAGS} bags of {self.triplet_bag_size} images in a row gave no triplet: "
-            "no negative is farther than its positive by less than --triplet-alpha "
-            f"{self.triplet_alpha:g}. Either all identities of this set are already separated, and "
-            "training is finished; or all embeddings are nearly equal: use a lower --lr or another "
-            f"--pretrained{max_ap}"
-        )
 
     def _next_bag(self) -> tuple[list[int], np.ndarray]:
         """Record numbers of the next bag, grouped by identity, and an array for their labels."""
@@ -242,6 +240,8 @@ class FaceImageIter(RecordImageIter):
         self.bag.start(padded, (self.seed, 0), augment=False)
         outputs = []
         for begin in range(0, len(ids), self.batch_size):
+            if self.stop_requested():
+                raise StopRequested
             images, batch_labels = self.bag.next_batch()
             batch = mx.io.DataBatch([mx.nd.array(images)], [mx.nd.array(batch_labels)])
             self.mx_model.forward(batch, is_train=False)

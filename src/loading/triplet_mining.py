@@ -137,3 +137,13 @@ def arranged(triplets: Sequence[Triplet], per_device: int, devices: int) -> list
     complete = len(triplets) // per_batch * per_batch
     blocks = np.array(triplets[:complete], np.int64).reshape(-1, per_device, 3)
     return blocks.transpose(0, 2, 1).ravel().tolist()
+
+
+def why_none(alpha: float, max_ap: float) -> str:
+    """What it means that no triplet was found, for a message; parameters as above."""
+    limit = f"; or --triplet-max-ap {max_ap:g} leaves no positive pair" if max_ap > 0 else ""
+    return (
+        f"no negative is farther than its positive by less than --triplet-alpha {alpha:g}. Either "
+        "all identities of this set are already separated, and training is finished; or all "
+        f"embeddings are nearly equal: use a lower --lr or another --pretrained{limit}"
+    )

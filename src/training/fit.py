@@ -4,9 +4,10 @@ import logging
 import math
 import threading
 import time
+from collections.abc import Callable
 from typing import Protocol
 
-from src.common.errors import NoMoreData
+from src.common.errors import NoMoreData, StopRequested
 from src.common.mxnet_backend import mx
 from src.training.hooks import Hook, Progress
 from src.training.schedule import Schedule
@@ -17,7 +18,13 @@ log = logging.getLogger()  # 2018: its lines begin with "INFO:root:"
 
 
 class TrainingData(Protocol):
-    """What the loop needs from an iterator."""
+    """What the loop needs from an iterator.
+
+    Work of more than a few seconds calls `stop_requested`, and raises `StopRequested` if it is true
+    after taking back what it has changed.
+    """
+
+    stop_requested: Callable[[], bool]
 
     def next(self) -> mx.io.DataBatch:
         """The next batch; StopIteration at the end of an epoch."""
@@ -55,6 +62,7 @@ def fit(
     started_at = progress.step
     progress.eval_metric = metric
     with stop_on_signals() as stop:
+        train_data.stop_requested = stop.is_set
         while progress.epoch < schedule.end_epoch:
             started = time.perf_counter()
             _reset_epoch(metric)
@@ -63,10 +71,12 @@ def fit(
                     break
                 _log_epoch(progress, metric, time.perf_counter() - started)
                 hook.after_epoch(trainer, progress)
+                if progress.epoch + 1 < schedule.end_epoch:
+                    train_data.reset()
                 progress.epoch += 1
                 progress.nbatch = -1
-                if progress.epoch < schedule.end_epoch:
-                    train_data.reset()
+            except StopRequested:
+                return True  # before the epoch that the data was preparing
             except NoMoreData as reason:
                 if progress.step == started_at:
                     raise

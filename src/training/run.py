@@ -228,7 +228,9 @@ class Run:
 
     def _stop(self, progress: Progress, milestones: Milestones) -> None:
         """Ends the program after a signal."""
-        if self.settings.ckpt:
+        if progress.step == 0:
+            log.warning("stopped before the first batch; run the same command again")
+        elif self.settings.ckpt:
             self._save_state(self.trainer, progress, milestones.state())
             log.warning(
                 "stopped after batch %d; run the same command with --resume to continue",

@@ -1,6 +1,8 @@
 """The triplet loss through the command, on two CPU devices."""
 
 import logging
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from src import train_triplet
 from src.checkpoints.files import load_checkpoint
 from src.common.errors import InputError
 from src.common.mxnet_backend import mx
-from src.loading.triplet_iter import NoTriplets
+from src.loading.triplet_iter import FaceImageIter, NoTriplets
 
 # The pictures of this set are far apart for any network; with a wide margin there are triplets.
 SMALL = [
@@ -95,3 +97,46 @@ def test_another_data_set_is_refused_by_name(shared, tmp_path):
         InputError, match=r"data set was .*/setA, --data-dir .*/setB is another one"
     ):
         train(sets / "setB", tmp_path / "m", *more, "--resume")
+
+
+def test_a_signal_stops_mining_and_the_run_resumes_bit_equal(learnable_set, tmp_path, monkeypatch):
+    """The second bag is stopped in the middle; the state is that of the end of the first."""
+    arguments = ["--max-steps", 6, "--triplet-bag-size", 6, "--target", "", "--ckpt", 2]
+    train(learnable_set, tmp_path / "whole", *arguments, "--verbose", 1)
+
+    embed, calls = FaceImageIter._embed, []
+
+    def embed_and_stop(self, ids, labels):
+        calls.append(self.round)
+        if len(calls) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return embed(self, ids, labels)
+
+    monkeypatch.setattr(FaceImageIter, "_embed", embed_and_stop)
+    with pytest.raises(SystemExit) as stopped:
+        train(learnable_set, tmp_path / "parts", *arguments, "--verbose", 1)
+    assert stopped.value.code == 130
+    assert len(calls) == 2
+    monkeypatch.undo()
+    train(learnable_set, tmp_path / "parts", *arguments, "--verbose", 1, "--resume")
+    for number in range(1, 7):
+        whole, parts = (
+            mx.nd.load(str(tmp_path / f"{name}-{number:04d}.params")) for name in ("whole", "parts")
+        )
+        for name, array in whole.items():
+            np.testing.assert_array_equal(parts[name].asnumpy(), array.asnumpy(), err_msg=name)
+
+
+def test_a_run_stopped_before_its_first_batch_starts_again(learnable_set, tmp_path, monkeypatch):
+    embed = FaceImageIter._embed
+
+    def embed_and_stop(self, ids, labels):
+        os.kill(os.getpid(), signal.SIGINT)
+        return embed(self, ids, labels)
+
+    monkeypatch.setattr(FaceImageIter, "_embed", embed_and_stop)
+    with pytest.raises(SystemExit):
+        train(learnable_set, tmp_path / "m", "--max-steps", 2)
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.undo()
+    train(learnable_set, tmp_path / "m", "--max-steps", 2, "--resume")

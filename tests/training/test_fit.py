@@ -3,6 +3,7 @@
 import logging
 from types import SimpleNamespace
 
+from src.common.errors import StopRequested
 from src.common.mxnet_backend import mx
 from src.losses.metrics import AccMetric, CrossEntropyMetric
 from src.training.fit import fit
@@ -92,3 +93,14 @@ def test_an_epoch_that_ended_before_resuming_has_no_mean(caplog):
     assert len(run(Data(left=0), Progress(epoch=0, nbatch=BATCHES - 1, step=BATCHES), 2)) == BATCHES
     assert "nan" not in caplog.text
     assert "Epoch[1] Train-acc=1.000000" in caplog.messages
+
+
+def test_a_stop_while_the_data_prepares_an_epoch_ends_before_that_epoch():
+    class Stopped(Data):
+        def reset(self):
+            raise StopRequested
+
+    progress = Progress()
+    metric = mx.metric.CompositeEvalMetric([AccMetric(), CrossEntropyMetric()])
+    assert fit(Trainer(), Stopped(), metric, Schedule(0.1, [4], BATCHES, 5), Hook(), progress)
+    assert (progress.epoch, progress.nbatch, progress.step) == (0, BATCHES - 1, BATCHES)
