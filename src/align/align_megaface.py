@@ -23,9 +23,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from src.align.alignment import Settings, align_dataset
+from src.align.alignment import align_dataset
 from src.align.detector import PYRAMID_FACTOR, THRESHOLDS
 from src.align.ladder import FACE_CHOICES, IOU, SMALLEST_FACE, WAYS
+from src.align.planning import Settings
 from src.common.arguments import make_parser, parse_image_size, positive_int, resolve_arguments
 from src.common.errors import InputError, run_command
 from src.common.log import configure_logging

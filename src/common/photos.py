@@ -80,6 +80,8 @@ def read_content(path: str | os.PathLike[str]) -> bytes:
     path = os.fspath(path)
     if os.path.isdir(path):
         raise InputError(f"{path}: a folder, not a photo")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise InputError(f"{path}: not an ordinary file")  # reading a pipe could wait forever
     with open(path, "rb") as file:
         return file.read()
 

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from src.common.arguments import make_parser, parse_image_size, positive_int, resolve_arguments
 from src.common.errors import InputError, run_command
 from src.common.log import configure_logging, progress
-from src.common.photos import decode_stored, in_stored_format
+from src.common.photos import decode_stored, in_stored_format, read_content
 from src.common.writable import check_output_file
 from src.data.pairs import (
     Pair,
@@ -63,12 +63,10 @@ def load_pictures(
         if path is None:
             reasons[picture] = f"{picture_name(picture)} is missing"
             continue
-        with open(path, "rb") as file:
-            content = file.read()
         try:
-            content = in_stored_format(content, path)
+            content = in_stored_format(read_content(path), path)
             pixels = decode_stored(content)
-        except InputError:
+        except (InputError, OSError):
             pixels = None
         if pixels is None:
             reasons[picture] = f"{path} cannot be decoded"

@@ -4,20 +4,45 @@ import os
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from src.common.errors import InputError
 from src.common.output_files import whole_file
 from src.common.text_files import read_lines
 
-HEADING = ("old", "new", "state")
+HEADING = ("old", "new", "state", "source")
+HEADING_OF_1_1 = HEADING[:3]
 PLANNED, DONE, SKIPPED = "planned", "done", "skipped"
 
 # What `NameTable` writes: a person and a photo, in the output folder. Photos are written at these
 # paths, and removed if they become unreadable.
 _NEW_PATH = re.compile(r"(?!\.)[A-Za-z0-9_.-]+/(?!\.)[A-Za-z0-9_.-]+\.jpg")
 
+LONGEST_PLAIN = 200  # letters; with extension and a number it is still a legal file name
+
 _ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
 _UNESCAPES = {escaped[1]: letter for letter, escaped in _ESCAPES.items()}
+
+
+class _Row(NamedTuple):
+    new: str
+    state: str
+    stamp: str
+
+
+def stamp_of(path: str) -> str:
+    """Size and time of a file, which change if it is replaced, also by an older one; '' if missing.
+
+    Raises
+    ------
+    OSError
+        The file cannot be looked at.
+    """
+    try:
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    return f"{status.st_size}-{status.st_mtime_ns}"
 
 
 def plain_name(name: str) -> str | None:
@@ -27,7 +52,7 @@ def plain_name(name: str) -> str | None:
     if not bare.isascii():
         return None
     plain = re.sub(r"[^A-Za-z0-9_.-]+", "_", bare).strip("._-")
-    return plain or None
+    return plain if 0 < len(plain) <= LONGEST_PLAIN else None
 
 
 class NameTable:
@@ -36,15 +61,17 @@ class NameTable:
     Parameters
     ----------
     path
-        The TSV file: a heading, then old name, new name, state. A tab, line end or backslash in a
+        The TSV file: a heading, then old name, new name, state, and the stamp of the old file when
+        it was read (see `stamp_of`; version 1.1.0 wrote none). A tab, line end or backslash in a
         name is written as \\t, \\n, \\r or \\\\.
     """
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._rows: dict[str, list[str]] = {}  # from old path to [new path, state]
+        self._rows: dict[str, _Row] = {}  # by old path
         self._person_names: dict[str, str] = {}
-        self._taken: set[str] = set()  # in lower case
+        self._people_elsewhere = 0
+        self._taken = {os.path.basename(path).lower()}  # in lower case
 
     @classmethod
     def read(cls, path: str) -> "NameTable":
@@ -59,16 +86,24 @@ class NameTable:
         if not os.path.exists(path):
             return table
         lines = read_lines(path, "surrogateescape")
-        if tuple(next(lines, (1, ""))[1].split("\t")) != HEADING:
-            raise InputError(f"{path}: line 1: expected the heading old, new, state between tabs")
+        heading = tuple(next(lines, (1, ""))[1].split("\t"))
+        if heading not in (HEADING, HEADING_OF_1_1):
+            names = ", ".join(HEADING)
+            raise InputError(f"{path}: line 1: expected the heading {names} between tabs")
         for number, line in lines:
             fields = [_unescape(field) for field in line.split("\t")]
-            if line and len(fields) != 3:
-                raise InputError(f"{path}: line {number}: expected 3 fields between tabs")
+            if line and len(fields) != len(heading):
+                expected = f"expected {len(heading)} fields between tabs"
+                raise InputError(f"{path}: line {number}: {expected}")
             if line:
-                table._check_row(number, *fields)
+                table._check_row(number, *fields[:3])
                 table._insert(*fields)
         return table
+
+    def take_names_of(self, other: "NameTable") -> None:
+        """Reserves the new names of another table."""
+        self._taken |= other._taken
+        self._people_elsewhere += len(other._person_names)
 
     def _check_row(self, number: int, old: str, new: str, state: str) -> None:
         """InputError for a row that this class does not write."""
@@ -84,8 +119,8 @@ class NameTable:
             f"{self.path}: line {number}: {what}; correct the line, or choose another --output-dir"
         )
 
-    def _insert(self, old: str, new: str, state: str) -> None:
-        self._rows[old] = [new, state]
+    def _insert(self, old: str, new: str, state: str, stamp: str = "") -> None:
+        self._rows[old] = _Row(new, state, stamp)
         self._taken.add(new.lower())
         person, new_person = old.split(os.sep)[0], new.split("/")[0]
         self._person_names[person] = new_person
@@ -95,8 +130,8 @@ class NameTable:
         """Writes the file, which replaces an old one only when it is complete."""
         with whole_file(self.path, "w", errors="surrogateescape") as file:
             file.write("\t".join(HEADING) + "\n")
-            for old, (new, state) in self._rows.items():
-                file.write("\t".join(_escape(field) for field in (old, new, state)) + "\n")
+            for old, row in self._rows.items():
+                file.write("\t".join(_escape(field) for field in (old, *row)) + "\n")
 
     def add_person(
         self, person: str, files: Sequence[str], plain: Callable[[str], str | None] | None = None
@@ -115,7 +150,7 @@ class NameTable:
         """
         if person not in self._person_names and files:
             wanted = plain(person) if plain else None
-            count = len(self._person_names) + 1
+            count = self._people_elsewhere + len(self._person_names) + 1
             self._person_names[person] = self._take_name(wanted, "", "", "{:07d}", count)
         count = sum(file in self._rows for file in files) + 1
         for file in files:
@@ -124,7 +159,7 @@ class NameTable:
                 folder = self._person_names[person] + "/"
                 wanted = plain(stem) if plain else None
                 new = self._take_name(wanted, folder, ".jpg", "{:04d}", count)
-                self._rows[file] = [new, PLANNED]
+                self._rows[file] = _Row(new, PLANNED, "")
                 count += 1
 
     def _take_name(
@@ -144,15 +179,31 @@ class NameTable:
 
     def new_name(self, old: str) -> str:
         """The new path, with forward slashes; KeyError for an unknown one."""
-        return self._rows[old][0]
+        return self._rows[old].new
 
     def state(self, old: str) -> str:
         """PLANNED, DONE, or SKIPPED with the reason; KeyError for an unknown path."""
-        return self._rows[old][1]
+        return self._rows[old].state
+
+    def stamp(self, old: str) -> str:
+        """The stamp of the old file when it was read, or ''; KeyError for an unknown path."""
+        return self._rows[old].stamp
 
     def set_state(self, old: str, state: str) -> None:
         """Changes the state of a path."""
-        self._rows[old][1] = state
+        self._rows[old] = self._rows[old]._replace(state=state)
+
+    def plan(self, old: str, stamp: str) -> None:
+        """Marks a path as one that will be converted from a file with this stamp."""
+        self._rows[old] = self._rows[old]._replace(state=PLANNED, stamp=stamp)
+
+    def old_names(self) -> list[str]:
+        """All old paths."""
+        return list(self._rows)
+
+    def remove(self, old: str) -> None:
+        """Removes a path; its new name stays taken until the table is read again."""
+        del self._rows[old]
 
 
 def _escape(field: str) -> str:

@@ -17,6 +17,7 @@ from src.common.photos import (
     decode_photo,
     decode_stored,
     in_stored_format,
+    read_content,
     read_image,
 )
 from src.data.person_folders import printable
@@ -100,8 +101,7 @@ def encode_photo(
         The photo is missing, unreadable, or aligned to another size than that of the data set.
     """
     if aligned:
-        with open(path, "rb") as file:
-            content = in_stored_format(file.read(), path)
+        content = in_stored_format(read_content(path), path)
         check_aligned(content, path, settings.image_size)
         return content
     image = read_image(path, mode=_read_mode(path, settings.color))

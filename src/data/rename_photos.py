@@ -18,12 +18,15 @@ from collections.abc import Sequence
 from PIL import Image
 
 from src.common.arguments import make_parser, resolve_arguments
+from src.common.encoded_image import JPEG_START
 from src.common.errors import InputError, run_command
+from src.common.locks import only_process
 from src.common.log import configure_logging
 from src.common.output_files import lies_within, whole_file
 from src.common.parallel import ordered_map
-from src.common.photos import camera_turn, decode_photo
-from src.data.name_table import DONE, SKIPPED, NameTable, plain_name
+from src.common.photos import camera_turn, decode_photo, read_content
+from src.common.sources import claim, numbered
+from src.data.name_table import DONE, PLANNED, SKIPPED, NameTable, plain_name, stamp_of
 from src.data.person_folders import (
     PersonFolder,
     printable,
@@ -42,6 +45,7 @@ def rename_photos(
     keep_names: bool = False,
     quality: int = 95,
     workers: int = 1,
+    add: bool = False,
 ) -> tuple[int, int, list[str]]:
     """Converts all photos.
 
@@ -53,6 +57,9 @@ def rename_photos(
         Of the JPEG, 1 to 100. An upright RGB JPEG is copied byte for byte.
     workers
         Number of processes.
+    add
+        Whether the output folder may already belong to another input folder; the people of both
+        are kept apart.
 
     Returns
     -------
@@ -64,16 +71,44 @@ def rename_photos(
     Raises
     ------
     InputError
-        There is no photo, none can be read, or the output is inside the input.
+        There is no photo, none can be read, the output is inside the input or belongs to another
+        input, or another process is writing it.
     """
     folders = _read_folders(input_dir, output_dir)
-    table = NameTable.read(os.path.join(output_dir, TABLE_NAME))
-    for folder in folders:
-        table.add_person(folder.name, folder.files, plain_name if keep_names else None)
-    # Written before the first photo, so an interrupted run resumes with the same names.
-    table.write()
+    with only_process(os.path.join(output_dir, ".lock"), f"--output-dir {output_dir}"):
+        table = _read_table(input_dir, output_dir, add)
+        for folder in folders:
+            table.add_person(folder.name, folder.files, plain_name if keep_names else None)
+        return _rename(folders, table, input_dir, output_dir, quality, workers)
+
+
+def _read_table(input_dir: str, output_dir: str, add: bool) -> NameTable:
+    """The table of an input folder, in which the names of other input folders are taken."""
+    number, others = claim(output_dir, input_dir, add)
+    table = NameTable.read(os.path.join(output_dir, numbered(TABLE_NAME, number)))
+    for other in others:
+        path = os.path.join(output_dir, numbered(TABLE_NAME, other))
+        table.take_names_of(NameTable.read(path))
+    return table
+
+
+def _rename(
+    folders: Sequence[PersonFolder],
+    table: NameTable,
+    input_dir: str,
+    output_dir: str,
+    quality: int,
+    workers: int,
+) -> tuple[int, int, list[str]]:
+    """What `rename_photos` returns."""
     files = [file for folder in folders for file in folder.files]
+    _remove_gone(table, input_dir, output_dir, files)
     waiting = [file for file in files if not _is_done(table, input_dir, output_dir, file)]
+    for file in waiting:
+        # An old result must not count as the new one if this run is killed.
+        _remove(os.path.join(output_dir, table.new_name(file)))
+        table.plan(file, stamp_of(os.path.join(input_dir, file)))
+    table.write()
     convert = functools.partial(
         _convert, input_dir=input_dir, output_dir=output_dir, quality=quality
     )
@@ -121,15 +156,60 @@ def _warn_about_lost_people(folders: Sequence[PersonFolder], bad: Sequence[str])
         log.warning("%d people have no readable photo: %s", len(lost), printable_list(lost))
 
 
-def _is_done(table: NameTable, input_dir: str, output_dir: str, file: str) -> bool:
-    """Whether an earlier run converted this file, and it has not changed since."""
-    if table.state(file) != DONE:
-        return False
+def _remove_gone(table: NameTable, input_dir: str, output_dir: str, files: Sequence[str]) -> None:
+    """Removes the results and rows of files that no longer exist."""
+    gone = [
+        old
+        for old in set(table.old_names()).difference(files)
+        if not _exists(os.path.join(input_dir, old))
+    ]
+    for old in gone:
+        made = os.path.join(output_dir, table.new_name(old))
+        _remove(made)
+        with contextlib.suppress(OSError):  # other photos of that person
+            os.rmdir(os.path.dirname(made))
+        table.remove(old)
+    if gone:
+        log.warning(
+            "%d photos are no longer in %s; their copies are removed: %s",
+            len(gone),
+            input_dir,
+            printable_list(sorted(gone)),
+        )
+
+
+def _exists(path: str) -> bool:
+    """Whether a file exists, or may exist in a folder that cannot be read."""
     try:
-        made = os.path.getmtime(os.path.join(output_dir, table.new_name(file)))
-    except FileNotFoundError:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
         return False
-    return made >= os.path.getmtime(os.path.join(input_dir, file))
+    except OSError:
+        pass
+    return True
+
+
+def _remove(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(path)
+
+
+def _is_done(table: NameTable, input_dir: str, output_dir: str, file: str) -> bool:
+    """Whether an earlier run converted this file, perhaps one that was killed, and it is the same.
+
+    After a power failure a file may be empty or contain zeros.
+    """
+    made, source = os.path.join(output_dir, table.new_name(file)), os.path.join(input_dir, file)
+    try:
+        with open(made, "rb") as photo:
+            if photo.read(len(JPEG_START)) != JPEG_START:
+                return False
+        if table.stamp(file):
+            return table.stamp(file) == stamp_of(source) and table.state(file) in (DONE, PLANNED)
+        # The row was written by version 1.1.0.
+        return table.state(file) == DONE and os.path.getmtime(made) >= os.path.getmtime(source)
+    except OSError:
+        return False
 
 
 def _convert(task: tuple[str, str], input_dir: str, output_dir: str, quality: int) -> str | None:
@@ -137,13 +217,11 @@ def _convert(task: tuple[str, str], input_dir: str, output_dir: str, quality: in
     old, new = task
     path, made = os.path.join(input_dir, old), os.path.join(output_dir, new)
     try:
-        with open(path, "rb") as file:
-            content = file.read()
+        content = read_content(path)
         pixels = decode_photo(content, path)
     except (InputError, OSError) as error:
         # A photo that an earlier run made from an intact file of this name must not remain.
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(made)
+        _remove(made)
         return str(error)
     with whole_file(made) as output:
         if _is_plain_jpeg(content):
@@ -178,6 +256,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         default=os.cpu_count(),
         help="number of processes (default: one per core)",
     )
+    add(
+        "--add",
+        action="store_true",
+        help="add this set to an OUTPUT_DIR that has the photos of another one; their people are "
+        "kept apart, and its table is names-2.tsv",
+    )
     return parser.parse_args(argv)
 
 
@@ -186,9 +270,15 @@ def main(args: Sequence[str] | argparse.Namespace | None = None) -> None:
     configure_logging()
     args = resolve_arguments(parse_args, args)
     converted, done_before, bad = rename_photos(
-        args.input_dir, args.output_dir, args.names == "keep", args.quality, args.num_workers
+        args.input_dir,
+        args.output_dir,
+        args.names == "keep",
+        args.quality,
+        args.num_workers,
+        args.add,
     )
-    table = os.path.join(args.output_dir, TABLE_NAME)
+    number, _ = claim(args.output_dir, args.input_dir, args.add)
+    table = os.path.join(args.output_dir, numbered(TABLE_NAME, number))
     print(
         f"{converted} photos converted, {done_before} already done, {len(bad)} files skipped "
         f"(old and new names: {table})"

@@ -100,7 +100,7 @@ def step_counts(work: str, photos: str) -> list[tuple[str, int, str]]:
 def skipped_photos(work: str) -> list[tuple[str, str, str]]:
     """Rows (step, file, reason) of the photos that the steps skipped."""
     rows = []
-    for old, _, state in _table_rows(os.path.join(work, "photos_jpg", "names.tsv")):
+    for old, _, state, *_ in _table_rows(os.path.join(work, "photos_jpg", "names.tsv")):
         if state.startswith("skipped"):
             # The reason repeats the photo's name, with its folders.
             rows.append(("rename", old, state.rpartition(f"{old}: ")[2]))

@@ -11,7 +11,8 @@ bbox : float32 ndarray of shape (4,), or None
 landmark : float32 ndarray of shape (3, 2), or None
     Left eye, right eye, nose.
 
-Everything in a person's folder is listed; whether it is a photo is checked when it is read.
+Every file in a person's folder is listed; whether it is a photo is checked when it is read. Hidden
+files and whatever else cannot be a photo or a person are logged and skipped (see `FolderScan`).
 """
 
 import logging
@@ -22,6 +23,7 @@ import numpy as np
 from easydict import EasyDict
 
 from src.common.errors import InputError
+from src.common.folders import FolderScan, reported_scan
 from src.common.json_text import parse_json
 from src.common.text_files import read_lines
 from src.formats.lists import LARGEST_COORDINATE
@@ -50,14 +52,20 @@ def get_dataset_common(input_dir: str, min_images: int = 1) -> list[EasyDict]:
     """Items of `input_dir/<person>/<photo>`; a person with fewer photos gets no label."""
     dataset: list[EasyDict] = []
     label, too_few = 0, []
-    for person in _folders(input_dir, warn_of_files=True):
-        photos = _entries(os.path.join(input_dir, person))
-        if len(photos) < min_images:
-            too_few.append(person)
-            continue
-        for photo in photos:
-            dataset.append(_item(os.path.join(person, photo), label, input_dir))
-        label += 1
+    with reported_scan(input_dir) as scan:
+        for person in _folders(scan, warn_of_files=True):
+            photos = _photos(scan, person)
+            if len(photos) < min_images:
+                too_few.append(person)
+                continue
+            for photo in photos:
+                dataset.append(_item(photo, label, input_dir))
+            label += 1
+    if dataset and all(os.path.isdir(item.image_path) for item in dataset):
+        raise InputError(
+            f"{input_dir}: the photos are one level deeper than <person>/<photo>; pass "
+            f"{os.path.dirname(dataset[0].image_path)} instead"
+        )
     if too_few:
         log.warning(
             "%s: %d person folders with fewer than %d photos get no label (the first is %s)",
@@ -103,11 +111,12 @@ def get_dataset_celeb(input_dir: str) -> list[EasyDict]:
 
 def get_dataset_facescrub(input_dir: str) -> list[EasyDict]:
     """Items of `input_dir/<person>/<photo>`; an empty folder gets a label too, as in 2018."""
-    return [
-        _item(os.path.join(person, photo), label, input_dir)
-        for label, person in enumerate(_folders(input_dir))
-        for photo in _entries(os.path.join(input_dir, person))
-    ]
+    with reported_scan(input_dir) as scan:
+        return [
+            _item(photo, label, input_dir)
+            for label, person in enumerate(_folders(scan))
+            for photo in _photos(scan, person)
+        ]
 
 
 def get_dataset_megaface(input_dir: str) -> list[EasyDict]:
@@ -116,43 +125,43 @@ def get_dataset_megaface(input_dir: str) -> list[EasyDict]:
     The json of `a.jpg` is `a.jpg.json`. 2018: `….jpg.jpg` are ignored, and an empty folder gets a
     label too.
     """
-    persons = [
-        os.path.join(group, person)
-        for group in _folders(input_dir)
-        for person in _folders(os.path.join(input_dir, group))
-    ]
-    return [
-        _described_item(os.path.join(person, photo), label, input_dir)
-        for label, person in enumerate(persons)
-        for photo in _entries(os.path.join(input_dir, person))
-        if photo.endswith(".jpg") and not photo.endswith(".jpg.jpg")
-    ]
+    with reported_scan(input_dir) as scan:
+        persons = [person for group in _folders(scan) for person in _folders(scan, group)]
+        return [
+            _described_item(photo, label, input_dir)
+            for label, person in enumerate(persons)
+            for photo in _photos(scan, person)
+            if photo.endswith(".jpg") and not photo.endswith(".jpg.jpg")
+        ]
 
 
 def get_dataset_fgnet(input_dir: str) -> list[EasyDict]:
     """Items of `input_dir/<person>/<photo>.JPG`, with box and landmarks from `<photo>.JPG.json`."""
-    return [
-        # 2018: here and in ytf the id is the whole path.
-        _described_item(os.path.join(person, photo), label, input_dir, whole_path_id=True)
-        for label, person in enumerate(_folders(input_dir))
-        for photo in _entries(os.path.join(input_dir, person))
-        if photo.endswith(".JPG")
-    ]
+    with reported_scan(input_dir) as scan:
+        return [
+            # 2018: here and in ytf the id is the whole path.
+            _described_item(photo, label, input_dir, whole_path_id=True)
+            for label, person in enumerate(_folders(scan))
+            for photo in _photos(scan, person)
+            if photo.endswith(".JPG")
+        ]
 
 
 def get_dataset_ytf(input_dir: str) -> list[EasyDict]:
     """Items of `input_dir/<person>/<video>/<frame>`, labelled by person."""
-    return [
-        _item(os.path.join(person, video, frame), label, input_dir, whole_path_id=True)
-        for label, person in enumerate(_folders(input_dir))
-        for video in _folders(os.path.join(input_dir, person))
-        for frame in _entries(os.path.join(input_dir, person, video))
-    ]
+    with reported_scan(input_dir) as scan:
+        return [
+            _item(frame, label, input_dir, whole_path_id=True)
+            for label, person in enumerate(_folders(scan))
+            for video in _folders(scan, person)
+            for frame in _photos(scan, video)
+        ]
 
 
 def get_dataset_clfw(input_dir: str) -> list[EasyDict]:
     """Items of `input_dir/<photo>`, all with label 0."""
-    return [_item(photo, 0, input_dir) for photo in _entries(input_dir)]
+    with reported_scan(input_dir) as scan:
+        return [_item(photo, 0, input_dir) for photo in _photos(scan)]
 
 
 # Files that the previous steps write next to the person folders.
@@ -174,24 +183,27 @@ DATASETS: dict[str, Callable[[str], list[EasyDict]]] = {
 }
 
 
-def _entries(folder: str) -> list[str]:
-    """Sorted names of a folder's entries, without hidden files (.DS_Store)."""
-    return sorted(name for name in os.listdir(folder) if not name.startswith("."))
+def _photos(scan: FolderScan, folder: str = "") -> list[str]:
+    """Sorted paths, relative to the root, of a folder's files, and of folders, which are no photos.
+
+    They are listed so that the skipped photos contain them, with the reason.
+    """
+    folders, files = scan.entries(folder)
+    return [os.path.join(folder, name) for name in sorted(folders + files)]
 
 
-def _folders(folder: str, warn_of_files: bool = False) -> list[str]:
-    """Sorted names of the folders in a folder; files next to them are skipped with a warning."""
-    names = [name for name in _entries(folder) if name not in OWN_FILES]
-    folders = [name for name in names if os.path.isdir(os.path.join(folder, name))]
-    strays = sorted(set(names) - set(folders))
+def _folders(scan: FolderScan, folder: str = "", warn_of_files: bool = False) -> list[str]:
+    """Sorted paths, relative to the root, of the folders in a folder; files are skipped."""
+    folders, files = scan.entries(folder)
+    strays = [name for name in files if name not in OWN_FILES]
     if warn_of_files and strays:
         log.warning(
             "%s: %d files next to the person folders are skipped (the first is %s)",
-            folder,
+            scan.root,
             len(strays),
             strays[0],
         )
-    return folders
+    return [os.path.join(folder, name) for name in folders]
 
 
 def _item(name: str, label: int | str, input_dir: str, whole_path_id: bool = False) -> EasyDict:

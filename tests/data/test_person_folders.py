@@ -1,5 +1,7 @@
 """Person folders are read in a fixed order, completely, at one level."""
 
+import os
+
 import pytest
 
 from src.common.errors import InputError
@@ -43,3 +45,34 @@ def test_names_are_printable():
     assert printable("张\t\udcff") == "张\\t\\udcff"
     assert printable_list(["a", "b"]) == "a, b"
     assert printable_list(list("abcdefg"), shown=2) == "a, b and 5 more"
+
+
+def test_folders_of_people_next_to_people_are_reported(tmp_path, caplog):
+    fill(tmp_path, "train/a/1.jpg", "train/b/1.jpg", "val/c/1.jpg", "val/d/1.jpg", "e/1.jpg")
+    folders, _ = read_person_folders(str(tmp_path))
+    assert [folder.name for folder in folders] == ["e", "train", "val"]
+    assert "2 folders have photos only in folders of their own" in caplog.text
+    assert "train, val; if their folders are people" in caplog.text
+
+
+def test_the_advice_for_a_zip_from_a_mac_names_the_photos(tmp_path):
+    fill(tmp_path, "faces/a/1.jpg", "faces/b/1.jpg", "__MACOSX/faces/._a", ".DS_Store")
+    with pytest.raises(InputError, match=r"one level deeper .*; pass .*/faces instead"):
+        read_person_folders(str(tmp_path))
+
+
+def test_a_folder_that_cannot_be_read_is_not_an_empty_person(tmp_path, monkeypatch, caplog):
+    fill(tmp_path, "a/1.jpg", "secret/1.jpg")
+    scandir = os.scandir
+
+    def forbidden(path):
+        if os.path.basename(path) == "secret":
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", forbidden)
+    folders, _ = read_person_folders(str(tmp_path))
+    assert [folder.name for folder in folders] == ["a"]
+    assert "1 folders that cannot be read (check their permissions) are skipped: secret" in (
+        caplog.text
+    )

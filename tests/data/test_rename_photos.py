@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from src.common.errors import InputError
+from src.common.locks import only_process
+from src.data import rename_photos as rename_module
 from src.data.name_table import NameTable, plain_name
 from src.data.rename_photos import main, rename_photos
 
@@ -22,9 +24,10 @@ def save_photo(path, mode="RGB", **options):
     Image.fromarray(PIXELS).convert(mode).save(path, **options)
 
 
-def read_table(folder):
-    with open(os.path.join(folder, "names.tsv"), encoding="utf-8") as file:
-        return [line.split("\t") for line in file.read().splitlines()]
+def read_table(folder, name="names.tsv"):
+    """Rows of old name, new name and state; the stamp of the source is left out."""
+    with open(os.path.join(folder, name), encoding="utf-8") as file:
+        return [line.split("\t")[:3] for line in file.read().splitlines()]
 
 
 @pytest.fixture
@@ -103,7 +106,7 @@ def test_bad_files_are_reported_and_the_rest_is_converted(photos, output, caplog
     states = [row[2].split(":")[0] for row in read_table(output)[1:]]
     assert states == ["skipped", "skipped", "done", "skipped"]
     # The number of a bad photo stays reserved, in case it is replaced by a good copy.
-    assert sorted(os.listdir(output)) == ["0000001", "names.tsv"]
+    assert sorted(os.listdir(output)) == [".sources.json", "0000001", "names.tsv"]
     assert os.listdir(f"{output}/0000001") == ["0003.jpg"]
 
 
@@ -199,3 +202,148 @@ def test_wrong_folders_are_errors(photos, output, tmp_path):
             file.write(text)
         with pytest.raises(InputError, match=message):
             rename_photos(photos, output)
+
+
+# ------------------------------------------------------------------------- changed sources
+
+
+def made(output):
+    return sorted(
+        os.path.relpath(path, output) for path in Path(output).rglob("*") if path.suffix == ".jpg"
+    )
+
+
+def test_the_copies_of_deleted_and_moved_photos_are_removed(photos, output, caplog):
+    for name in ("a/1", "a/2", "b/1", "c/1"):
+        save_photo(f"{photos}/{name}.png")
+    rename_photos(photos, output)
+    os.remove(f"{photos}/a/1.png")
+    os.rename(f"{photos}/b/1.png", f"{photos}/c/from b.png")
+    os.rmdir(f"{photos}/b")
+    assert rename_photos(photos, output) == (1, 2, [])
+    assert made(output) == ["0000001/0002.jpg", "0000003/0001.jpg", "0000003/0002.jpg"]
+    assert "2 photos are no longer in" in caplog.text
+    assert "a/1.png, b/1.png" in caplog.text
+    assert [old for old, *_ in read_table(output)[1:]] == ["a/2.png", "c/1.png", "c/from b.png"]
+    assert not os.path.exists(f"{output}/0000002")
+
+
+def test_a_photo_replaced_by_an_older_one_is_converted_again(photos, output):
+    save_photo(f"{photos}/a/1.png")
+    rename_photos(photos, output)
+    before = Path(output, "0000001/0001.jpg").read_bytes()
+    Image.fromarray(255 - PIXELS).save(f"{photos}/a/1.png")
+    os.utime(f"{photos}/a/1.png", (1_000_000_000, 1_000_000_000))
+    assert rename_photos(photos, output) == (1, 0, [])
+    assert Path(output, "0000001/0001.jpg").read_bytes() != before
+    assert rename_photos(photos, output) == (0, 1, [])
+
+
+def test_copies_in_a_folder_that_cannot_be_read_now_are_kept(photos, output, monkeypatch):
+    for name in ("a/1", "b/1"):
+        save_photo(f"{photos}/{name}.png")
+    rename_photos(photos, output)
+    scandir, lstat = os.scandir, os.lstat
+
+    def forbidden(function):
+        def call(path, *more, **options):
+            if os.path.relpath(path, photos).split(os.sep)[0] == "b":
+                raise PermissionError(13, "Permission denied", path)
+            return function(path, *more, **options)
+
+        return call
+
+    monkeypatch.setattr(os, "scandir", forbidden(scandir))
+    monkeypatch.setattr(os, "lstat", forbidden(lstat))
+    assert rename_photos(photos, output) == (0, 1, [])
+    monkeypatch.undo()
+    assert made(output) == ["0000001/0001.jpg", "0000002/0001.jpg"]
+    assert rename_photos(photos, output) == (0, 2, [])
+
+
+@pytest.mark.parametrize("content", [b"", bytes(2000)])
+def test_a_copy_that_a_power_failure_left_empty_is_made_again(photos, output, content):
+    save_photo(f"{photos}/a/1.png")
+    rename_photos(photos, output)
+    path = Path(output, "0000001/0001.jpg")
+    whole = path.read_bytes()
+    path.write_bytes(content)
+    assert rename_photos(photos, output) == (1, 0, [])
+    assert path.read_bytes() == whole
+
+
+def test_a_killed_run_is_resumed_where_it_was(photos, output, monkeypatch):
+    for number in range(8):
+        save_photo(f"{photos}/a/{number}.png")
+    calls = []
+
+    def die_at_the_sixth(task, **options):
+        calls.append(task[0])
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return convert(task, **options)
+
+    convert = rename_module._convert
+    monkeypatch.setattr(rename_module, "_convert", die_at_the_sixth)
+    with pytest.raises(KeyboardInterrupt):
+        rename_photos(photos, output)
+    assert len(made(output)) == 5
+    monkeypatch.undo()
+    assert rename_photos(photos, output) == (3, 5, [])
+
+
+def test_a_table_of_version_1_1_is_understood(photos, output):
+    for name in ("a/1", "a/2"):
+        save_photo(f"{photos}/{name}.png")
+    rename_photos(photos, output)
+    rows = ["\t".join(row) for row in read_table(output)]
+    Path(output, "names.tsv").write_text("\n".join(rows) + "\n")
+    Path(output, ".sources.json").unlink()
+    os.utime(f"{photos}/a/2.png", (4_000_000_000, 4_000_000_000))
+    assert rename_photos(photos, output) == (1, 1, [])
+
+
+def test_a_second_set_is_refused_or_kept_apart(photos, output, tmp_path):
+    other = str(tmp_path / "other" / "photos")
+    for root, people in ((photos, "ab"), (other, "ac")):
+        for person in people:
+            save_photo(f"{root}/{person}/1.png")
+    rename_photos(photos, output)
+    with pytest.raises(InputError, match=r"jpg belongs to .*/photos, and --input-dir .*--add"):
+        rename_photos(other, output)
+    assert rename_photos(other, output, add=True) == (2, 0, [])
+    save_photo(f"{photos}/d/1.png")
+    assert rename_photos(photos, output) == (1, 2, [])
+    assert rename_photos(other, output) == (0, 2, [])
+    new_names = [new for name in ("names.tsv", "names-2.tsv") for _, new, _ in
+                 read_table(output, name)[1:]]  # fmt: skip
+    assert new_names == [f"000000{person}/0001.jpg" for person in (1, 2, 5, 3, 4)]
+    assert made(output) == sorted(new_names)
+
+
+def test_moving_photos_and_copies_together_changes_nothing(tmp_path):
+    save_photo(f"{tmp_path}/work/photos/a/1.png")
+    rename_photos(f"{tmp_path}/work/photos", f"{tmp_path}/work/jpg")
+    os.rename(tmp_path / "work", tmp_path / "moved")
+    assert rename_photos(f"{tmp_path}/moved/photos", f"{tmp_path}/moved/jpg") == (0, 1, [])
+
+
+def test_a_person_with_the_name_of_the_table_gets_a_number(photos, output):
+    save_photo(f"{photos}/names.tsv/1.png")
+    assert rename_photos(photos, output, keep_names=True) == (1, 0, [])
+    assert made(output) == ["0000001/1.jpg"]
+
+
+def test_a_name_of_255_bytes_is_converted(photos, output):
+    save_photo(f"{photos}/a/{'x' * 251}.png")
+    assert rename_photos(photos, output, keep_names=True) == (1, 0, [])
+    assert made(output) == ["a/0001.jpg"]
+
+
+def test_two_runs_at_once_are_refused(photos, output):
+    save_photo(f"{photos}/a/1.png")
+    with (
+        only_process(f"{output}/.lock", "x"),
+        pytest.raises(InputError, match=r"--output-dir .*jpg is being written by another run"),
+    ):
+        rename_photos(photos, output)

@@ -1,0 +1,105 @@
+"""What is to be aligned: a job for each photo, with the name of its face."""
+
+import os
+import zlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from easydict import EasyDict
+
+from src.align.journal import SETTINGS_OF_VERSION_1, Key
+from src.common.errors import InputError
+from src.common.output_files import LONGEST_NAME
+from src.formats.photo_sets import OWN_FILES
+
+# Formats that OpenCV writes and the training iterators read; other photos become .jpg.
+KEPT_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp")
+
+
+class Settings(NamedTuple):
+    """What the aligned faces depend on, in addition to the photos.
+
+    A new setting needs a default that leaves the faces as they were before. It is checked against
+    finished outcomes by its name.
+    """
+
+    image_size: tuple[int, int] = (112, 112)
+    keep_undetected: bool = False
+    det_model: str | None = None
+    face: str = "first"
+
+
+class Job(NamedTuple):
+    """One photo to align; `target` is the path of its aligned face."""
+
+    photo: str
+    target: str
+    bbox: np.ndarray | None
+    landmark: np.ndarray | None
+    key: Key
+    size: int = 0
+
+
+def face_name(photo: str) -> str:
+    """Name of a photo's aligned face within the output folder: `<set>/<person>/<photo>`.
+
+    Set and person are the two folders above the photo, whatever they mean in that data set.
+    """
+    data_set, person, name = os.path.abspath(photo).split(os.sep)[-3:]
+    if not name.lower().endswith(KEPT_EXTENSIONS):
+        name += ".jpg"
+    if len(os.fsencode(name)) > LONGEST_NAME:
+        name = f"{zlib.crc32(os.fsencode(name)):08x}.jpg"
+    return os.path.join(data_set, person, name)
+
+
+def make_job(item: EasyDict, name: str, target: str, settings: Settings) -> Job:
+    """The job for an item of a data set.
+
+    Parameters
+    ----------
+    name, target
+        Name of its aligned face within the output folder, and the face's path.
+    """
+    try:
+        status = os.stat(item.image_path)
+        stamp, size = f"{status.st_size}-{status.st_mtime_ns}", status.st_size
+    except OSError:
+        stamp, size = "missing", 0
+    known = [None if value is None else value.tolist() for value in (item.bbox, item.landmark)]
+    known_text = "" if known == [None, None] else f"{zlib.crc32(repr(known).encode()):08x}"
+    covered = tuple(getattr(settings, name) for name in SETTINGS_OF_VERSION_1)
+    version_1 = f"{stamp}-{zlib.crc32(repr((covered, known)).encode()):08x}"
+    key = Key(name, stamp, known_text, version_1)
+    return Job(item.image_path, target, item.bbox, item.landmark, key, size)
+
+
+def plan(
+    dataset: Sequence[EasyDict], output_dir: str, settings: Settings
+) -> tuple[list[Job], dict[int, str]]:
+    """(jobs, in the order of the data set; {index of a photo without a job: reason})."""
+    jobs: list[Job] = []
+    rejected: dict[int, str] = {}
+    photo_of: dict[str, str] = {}
+    for number, item in enumerate(dataset):
+        name = face_name(item.image_path)
+        target = os.path.join(output_dir, name)
+        if os.path.abspath(target) == os.path.abspath(item.image_path):
+            raise InputError(
+                f"{item.image_path} would be overwritten by its aligned face: choose another "
+                "--output-dir"
+            )
+        if name.split(os.sep)[0] in OWN_FILES:
+            raise InputError(
+                f"{item.image_path}: the faces of a folder with this name would take the place of "
+                f"{os.path.join(output_dir, name.split(os.sep)[0])}, a file of this step: rename it"
+            )
+        other = photo_of.setdefault(target, item.image_path)
+        if any(character in target for character in "\t\r\n"):
+            rejected[number] = "a name with a tab or newline cannot be written to a list: rename it"
+        elif other != item.image_path:
+            rejected[number] = f"its aligned face would overwrite that of {other}: rename it"
+        else:
+            jobs.append(make_job(item, name, target, settings))
+    return jobs, rejected
