@@ -23,14 +23,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from src.align.alignment import align_dataset
+from src.align.alignment import LIST_NAME, align_dataset
 from src.align.detector import PYRAMID_FACTOR, THRESHOLDS
 from src.align.ladder import FACE_CHOICES, IOU, SMALLEST_FACE, WAYS
 from src.align.planning import Settings
 from src.common.arguments import make_parser, parse_image_size, positive_int, resolve_arguments
 from src.common.errors import InputError, run_command
+from src.common.locks import only_writer
 from src.common.log import configure_logging
 from src.common.output_files import lies_within, whole_file
+from src.common.sources import claim, numbered
 from src.formats.photo_sets import DATASETS, get_dataset
 
 __all__ = ["IOU", "main", "parse_arguments", "to_rgb"]
@@ -41,7 +43,14 @@ def to_rgb(img: np.ndarray) -> np.ndarray:
     return np.repeat(img.astype(np.uint8)[:, :, None], 3, axis=2)
 
 
-def align(input_dir: str, name: str, output_dir: str, settings: Settings, workers: int) -> None:
+def align(
+    input_dir: str,
+    name: str,
+    output_dir: str,
+    settings: Settings,
+    workers: int,
+    add: bool = False,
+) -> None:
     """Aligns the photos of a data set and prints a summary.
 
     Parameters
@@ -50,11 +59,14 @@ def align(input_dir: str, name: str, output_dir: str, settings: Settings, worker
         Kind of the data set.
     workers
         Number of processes.
+    add
+        Whether the output folder may already belong to another input folder.
 
     Raises
     ------
     FileNotFoundError, InputError
-        There is no such folder, it contains no photos, or none of them could be aligned.
+        There is no such folder, it contains no photos, or none of them could be aligned; the output
+        folder belongs to another input folder, or another process is writing it.
     """
     input_dir, output_dir = os.path.expanduser(input_dir), os.path.expanduser(output_dir)
     if lies_within(output_dir, input_dir):
@@ -70,8 +82,13 @@ def align(input_dir: str, name: str, output_dir: str, settings: Settings, worker
     print("Creating networks and loading parameters")
     for parameter in (SMALLEST_FACE, list(THRESHOLDS), PYRAMID_FACTOR):
         print(parameter)
-    counters, skipped = align_dataset(dataset, output_dir, settings, workers, _print_progress)
-    _print_summary(counters, skipped, len(dataset), output_dir)
+    with only_writer(output_dir, "--output-dir"):
+        source, _ = claim(output_dir, input_dir, add)
+        counters, skipped = align_dataset(
+            dataset, output_dir, settings, workers, _print_progress, source
+        )
+        path = os.path.join(output_dir, f"{numbered(LIST_NAME, source)}.skipped")
+        _print_summary(counters, skipped, len(dataset), path)
 
 
 def _print_progress(number: int, counters: np.ndarray) -> None:
@@ -81,13 +98,12 @@ def _print_progress(number: int, counters: np.ndarray) -> None:
 
 
 def _print_summary(
-    counters: np.ndarray, skipped: Sequence[tuple[str, str]], total: int, output_dir: str
+    counters: np.ndarray, skipped: Sequence[tuple[str, str]], total: int, path: str
 ) -> None:
     """Prints the counts and lists skipped photos in a file; InputError if no photo was aligned."""
     print(f"aligned {counters.sum()} of {total} photos")
     for count, way in zip(counters, WAYS, strict=True):
         print(f"{count:8d}  {way.description}")
-    path = os.path.join(output_dir, "lst.skipped")
     with whole_file(path, "w", errors="surrogateescape") as file:
         for photo, reason in skipped:
             # Names with a tab or newline, which are skipped, must not break this file either.
@@ -133,6 +149,12 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="DIR",
         help="folder with det1.npy, det2.npy, det3.npy (default: weights of the package mtcnn)",
     )
+    parser.add_argument(
+        "--add",
+        action="store_true",
+        help="add this set to an OUTPUT_DIR that has the faces of another one; its faces are in "
+        "<set>-2 and its list is lst-2",
+    )
     return parser.parse_args(argv)
 
 
@@ -145,7 +167,7 @@ def main(args: Sequence[str] | argparse.Namespace | None = None) -> None:
         args = parse_arguments([*flags, "--output-dir", args.output_dir])
     image_size = parse_image_size(args.image_size)
     settings = Settings(image_size, args.keep_undetected, args.det_model, args.face)
-    align(args.input_dir, args.name, args.output_dir, settings, args.num_workers)
+    align(args.input_dir, args.name, args.output_dir, settings, args.num_workers, args.add)
 
 
 if __name__ == "__main__":

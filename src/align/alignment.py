@@ -18,15 +18,16 @@ from src.align.detector import MtcnnDetector
 from src.align.journal import Journal, Outcome
 from src.align.jpeg_2018 import read_photo_2018
 from src.align.ladder import FACE_CHOICES, WAYS, Photo, align_photos
-from src.align.planning import Job, Settings, plan
+from src.align.planning import Job, Settings, plan, remove_stale
 from src.common.errors import InputError
 from src.common.output_files import whole_file
 from src.common.parallel import ordered_map
+from src.common.sources import numbered
 from src.formats.lists import format_aligned_line
 
 log = logging.getLogger(__name__)
 
-JOURNAL_NAME = "lst.journal"
+LIST_NAME = "lst"
 
 # A group is what a worker process gets at once. It is small, because a killed run loses its groups:
 # four photos of Labeled Faces in the Wild (15 kB each), one from a phone's camera.
@@ -122,11 +123,12 @@ def align_dataset(
     settings: Settings,
     workers: int,
     report: Callable[[int, np.ndarray], None],
+    source: int = 1,
 ) -> tuple[np.ndarray, list[tuple[str, str]]]:
     """Aligns the photos of a data set and writes their list, `output_dir/lst`.
 
-    The list and all counts are the same for any number of workers, and for a run that was stopped
-    and resumed.
+    The list and all counts do not depend on the workers, nor on whether a run was resumed. Faces of
+    earlier runs whose photos no longer exist are removed.
 
     Parameters
     ----------
@@ -136,6 +138,8 @@ def align_dataset(
         Number of processes.
     report
         Called with (number of earlier photos, counters) before each photo, and at the end.
+    source
+        As for `face_name`.
 
     Returns
     -------
@@ -150,12 +154,13 @@ def align_dataset(
         The output would overwrite photos.
     """
     _detector(settings.det_model)  # missing weights are reported once, before any worker starts
-    jobs, rejected = plan(dataset, output_dir, settings)
+    jobs, rejected = plan(dataset, output_dir, settings, source)
     lines, skipped = [], []
     counters = np.zeros(len(WAYS), dtype=np.int32)
     os.makedirs(output_dir, exist_ok=True)
-    path = os.path.join(output_dir, JOURNAL_NAME)
-    with Journal(path, settings._asdict(), Settings._field_defaults).open() as journal:
+    path = os.path.join(output_dir, numbered(LIST_NAME, source))
+    with Journal(f"{path}.journal", settings._asdict(), Settings._field_defaults).open() as journal:
+        remove_stale(journal.aligned(), jobs, output_dir, source)
         outcomes = _outcomes(jobs, journal, settings, workers)
         for number, item in enumerate(dataset):
             report(number, counters)
@@ -170,9 +175,13 @@ def align_dataset(
                 counters[outcome.way] += 1
                 lines.append(format_aligned_line(job.target, item.classname))
     report(len(dataset), counters)
-    with whole_file(os.path.join(output_dir, "lst"), "w", errors="surrogateescape") as file:
-        file.writelines(line + "\n" for line in lines)
+    _write_list(path, lines)
     return counters, skipped
+
+
+def _write_list(path: str, lines: Sequence[str]) -> None:
+    with whole_file(path, "w", errors="surrogateescape") as file:
+        file.writelines(line + "\n" for line in lines)
 
 
 def _groups(jobs: Sequence[Job]) -> Iterator[list[Job]]:

@@ -10,11 +10,13 @@ outcomes after it up to the next settings, because it may have been a line of se
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TextIO
 
+from src.common.encoded_image import begins_as_image
 from src.common.output_files import full_disk_named
 
 VERSION = 2
@@ -103,8 +105,8 @@ class Journal:
     def outcome(self, key: Key, target: str) -> Outcome | None:
         """The outcome of an earlier run that is still valid, or None.
 
-        The aligned face must still exist, at `target`; a photo that could not be read is tried
-        again.
+        The aligned face must still exist, at `target`, and begin as an image; a photo that could
+        not be read is tried again.
         """
         known = self._known.get(key.name)
         if known is None or not known.outcome.final:
@@ -118,9 +120,15 @@ class Journal:
             return None
         if {**self._defaults, **recorded} != {**self._defaults, **self._settings}:
             return None
-        if known.outcome.way is not None and not os.path.exists(target):
+        if known.outcome.way is not None:
+            with contextlib.suppress(OSError):
+                return known.outcome if begins_as_image(target) else None
             return None
         return known.outcome
+
+    def aligned(self) -> list[str]:
+        """Names of the faces that earlier runs wrote."""
+        return [name for name, known in self._known.items() if known.outcome.way is not None]
 
     def open(self) -> Journal:
         """Context manager: opens the file for `add`."""

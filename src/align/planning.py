@@ -1,5 +1,7 @@
 """What is to be aligned: a job for each photo, with the name of its face."""
 
+import contextlib
+import logging
 import os
 import zlib
 from collections.abc import Sequence
@@ -9,9 +11,12 @@ import numpy as np
 from easydict import EasyDict
 
 from src.align.journal import SETTINGS_OF_VERSION_1, Key
-from src.common.errors import InputError
+from src.common.errors import InputError, listed, printable
+from src.common.folders import may_exist
 from src.common.output_files import LONGEST_NAME
 from src.formats.photo_sets import OWN_FILES
+
+log = logging.getLogger(__name__)
 
 # Formats that OpenCV writes and the training iterators read; other photos become .jpg.
 KEPT_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp")
@@ -41,12 +46,19 @@ class Job(NamedTuple):
     size: int = 0
 
 
-def face_name(photo: str) -> str:
+def face_name(photo: str, source: int = 1) -> str:
     """Name of a photo's aligned face within the output folder: `<set>/<person>/<photo>`.
 
     Set and person are the two folders above the photo, whatever they mean in that data set.
+
+    Parameters
+    ----------
+    source
+        Number of the input folder within the output folder; from 2 on the set is `<set>-2`, ….
     """
     data_set, person, name = os.path.abspath(photo).split(os.sep)[-3:]
+    if source > 1:
+        data_set = f"{data_set}-{source}"
     if not name.lower().endswith(KEPT_EXTENSIONS):
         name += ".jpg"
     if len(os.fsencode(name)) > LONGEST_NAME:
@@ -76,21 +88,21 @@ def make_job(item: EasyDict, name: str, target: str, settings: Settings) -> Job:
 
 
 def plan(
-    dataset: Sequence[EasyDict], output_dir: str, settings: Settings
+    dataset: Sequence[EasyDict], output_dir: str, settings: Settings, source: int = 1
 ) -> tuple[list[Job], dict[int, str]]:
     """(jobs, in the order of the data set; {index of a photo without a job: reason})."""
     jobs: list[Job] = []
     rejected: dict[int, str] = {}
     photo_of: dict[str, str] = {}
     for number, item in enumerate(dataset):
-        name = face_name(item.image_path)
+        name = face_name(item.image_path, source)
         target = os.path.join(output_dir, name)
         if os.path.abspath(target) == os.path.abspath(item.image_path):
             raise InputError(
                 f"{item.image_path} would be overwritten by its aligned face: choose another "
                 "--output-dir"
             )
-        if name.split(os.sep)[0] in OWN_FILES:
+        if name.split(os.sep)[0] in OWN_FILES:  # such as `lst`
             raise InputError(
                 f"{item.image_path}: the faces of a folder with this name would take the place of "
                 f"{os.path.join(output_dir, name.split(os.sep)[0])}, a file of this step: rename it"
@@ -103,3 +115,50 @@ def plan(
         else:
             jobs.append(make_job(item, name, target, settings))
     return jobs, rejected
+
+
+def remove_stale(
+    names: Sequence[str], jobs: Sequence[Job], output_dir: str, source: int = 1
+) -> None:
+    """Removes the faces of photos that no longer exist; reports those that are not listed any more.
+
+    Parameters
+    ----------
+    names
+        Of the faces that earlier runs wrote.
+    jobs
+        Those of this run.
+    source
+        As for `face_name`.
+    """
+    if not jobs:
+        return
+    root = os.sep.join(os.path.abspath(jobs[0].photo).split(os.sep)[:-3])
+    removed, left = [], []
+    for name in sorted(set(names).difference(job.key.name for job in jobs)):
+        face = os.path.join(output_dir, name)
+        if not os.path.exists(face):
+            continue
+        data_set, *rest = name.split(os.sep)
+        photo = os.path.join(root, data_set.removesuffix(f"-{source}"), *rest)
+        if may_exist(photo) or may_exist(photo.removesuffix(".jpg")):
+            left.append(name)
+            continue
+        os.remove(face)
+        with contextlib.suppress(OSError):  # other faces of that person
+            os.rmdir(os.path.dirname(face))
+        removed.append(name)
+    if removed:
+        log.warning(
+            "%d photos no longer exist; their faces are removed: %s",
+            len(removed),
+            listed(map(printable, removed), 5),
+        )
+    if left:
+        log.warning(
+            "%d faces in %s are not of this data set, although their photos exist; remove them "
+            "unless you want them in a list: %s",
+            len(left),
+            output_dir,
+            listed(map(printable, left), 5),
+        )

@@ -9,6 +9,7 @@ import struct
 from src.common.errors import InputError
 
 JPEG_START = b"\xff\xd8\xff"
+BMP_START = b"BM"
 PNG_START = b"\x89PNG\r\n\x1a\n"
 
 # No real image has more: a PNG with 1 bit per pixel, of which deflate packs up to 1032 bytes into
@@ -91,3 +92,17 @@ def _png_size(content: bytes) -> tuple[int, int]:
     if not has_pixels:
         raise InputError("a PNG without pixels")
     return width, height
+
+
+def begins_as_image(path: str) -> bool:
+    """Whether a file begins as a JPEG, PNG or BMP does.
+
+    A file that a power failure left empty or full of zeros does not.
+
+    Raises
+    ------
+    OSError
+        It cannot be read.
+    """
+    with open(path, "rb") as file:
+        return file.read(len(PNG_START)).startswith((JPEG_START, PNG_START, BMP_START))

@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator
 
 from src.common.errors import listed, printable
+from src.common.locks import LOCK
+from src.common.sources import RECORD
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +67,8 @@ class FolderScan:
             return [], []
         folders, files = [], []
         for entry in entries:
+            if _is_own(entry.name):
+                continue
             if entry.name.startswith(".") or entry.name == _MAC_TWINS:
                 self.pass_over(HIDDEN, os.path.join(folder, entry.name))
             elif entry.is_dir():
@@ -100,6 +104,11 @@ class FolderScan:
             log.warning("%s: %d %s are skipped: %s", self.root, len(paths), kind, names)
 
 
+def _is_own(name: str) -> bool:
+    """Whether a file was written by another step for itself."""
+    return name in (LOCK, RECORD) or (name.startswith(".") and name.endswith(".part"))
+
+
 def _is_file(entry: "os.DirEntry[str]") -> bool:
     try:
         return entry.is_file()
@@ -113,3 +122,14 @@ def reported_scan(root: str) -> Iterator[FolderScan]:
     scan = FolderScan(root)
     yield scan
     scan.report()
+
+
+def may_exist(path: str) -> bool:
+    """Whether a file or folder exists, or may exist in a folder that cannot be read."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        pass
+    return True

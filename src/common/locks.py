@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 from src.common.errors import InputError
 
+LOCK = ".lock"  # of an output folder
+
 _NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)  # of some network file systems
 
 
@@ -35,6 +37,11 @@ def open_locked(path: str, flags: int = os.O_RDWR | os.O_CREAT) -> int | None:
             os.close(descriptor)
             raise
         os.close(descriptor)
+
+
+def only_writer(folder: str, flag: str) -> contextlib.AbstractContextManager[None]:
+    """As `only_process`, for an output folder and the flag that gave it."""
+    return only_process(os.path.join(folder, LOCK), f"{flag} {folder}")
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ files. The exit status is 1 if there is a problem and no --rebuild.
 """
 
 import argparse
+import contextlib
 import logging
 import os
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ import numpy as np
 from src.common.arguments import make_parser, resolve_arguments
 from src.common.encoded_image import is_stored_format
 from src.common.errors import InputError, listed, run_command
+from src.common.locks import only_writer
 from src.common.log import configure_logging
 from src.common.writable import check_output_folder
 from src.data.pairs import write_pairs
@@ -145,9 +147,17 @@ def main(args: Sequence[str] | argparse.Namespace | None = None) -> int:
     path_rec, bins = find_sets(args.data)
     if args.rebuild and not path_rec:
         raise InputError(f"--rebuild: {args.data} has no records (.rec); a .bin cannot be rebuilt")
-    for flag, folder in (("--rebuild", args.rebuild), ("--unpack", args.unpack)):
-        if folder:
-            check_output_folder(folder, flag)
+    outputs = [(args.rebuild, "--rebuild"), (args.unpack, "--unpack")]
+    with contextlib.ExitStack() as locks:
+        for folder, flag in outputs:
+            if folder:
+                check_output_folder(folder, flag)
+                locks.enter_context(only_writer(folder, flag))
+        return _report_and_write(args, path_rec, bins)
+
+
+def _report_and_write(args: argparse.Namespace, path_rec: str | None, bins: Sequence[str]) -> int:
+    """What `main` returns."""
     valid = True
     if path_rec:
         inspection = inspect(path_rec, args.decode)

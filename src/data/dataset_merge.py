@@ -27,6 +27,7 @@ from src.checkpoints.names import parse_one_model
 from src.common.arguments import make_parser, resolve_arguments
 from src.common.devices import training_contexts
 from src.common.errors import InputError, run_command
+from src.common.locks import only_writer
 from src.common.log import configure_logging
 from src.common.mxnet_backend import mx
 from src.common.writable import check_output_folder
@@ -290,7 +291,9 @@ def main(args: Sequence[str] | argparse.Namespace | None = None) -> None:
     args = resolve_arguments(parse_args, args)
     include = check_args(args)
     thresholds = (args.param1, args.param2)
-    merge(include, args.exclude, args.output, args.model, args.batch_size, thresholds, args.test)
+    batch = args.batch_size
+    with only_writer(args.output, "--output"):
+        merge(include, args.exclude, args.output, args.model, batch, thresholds, args.test)
 
 
 if __name__ == "__main__":

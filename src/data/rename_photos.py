@@ -18,9 +18,10 @@ from collections.abc import Sequence
 from PIL import Image
 
 from src.common.arguments import make_parser, resolve_arguments
-from src.common.encoded_image import JPEG_START
+from src.common.encoded_image import begins_as_image
 from src.common.errors import InputError, run_command
-from src.common.locks import only_process
+from src.common.folders import may_exist
+from src.common.locks import only_writer
 from src.common.log import configure_logging
 from src.common.output_files import lies_within, whole_file
 from src.common.parallel import ordered_map
@@ -75,7 +76,7 @@ def rename_photos(
         input, or another process is writing it.
     """
     folders = _read_folders(input_dir, output_dir)
-    with only_process(os.path.join(output_dir, ".lock"), f"--output-dir {output_dir}"):
+    with only_writer(output_dir, "--output-dir"):
         table = _read_table(input_dir, output_dir, add)
         for folder in folders:
             table.add_person(folder.name, folder.files, plain_name if keep_names else None)
@@ -161,7 +162,7 @@ def _remove_gone(table: NameTable, input_dir: str, output_dir: str, files: Seque
     gone = [
         old
         for old in set(table.old_names()).difference(files)
-        if not _exists(os.path.join(input_dir, old))
+        if not may_exist(os.path.join(input_dir, old))
     ]
     for old in gone:
         made = os.path.join(output_dir, table.new_name(old))
@@ -178,17 +179,6 @@ def _remove_gone(table: NameTable, input_dir: str, output_dir: str, files: Seque
         )
 
 
-def _exists(path: str) -> bool:
-    """Whether a file exists, or may exist in a folder that cannot be read."""
-    try:
-        os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        pass
-    return True
-
-
 def _remove(path: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         os.remove(path)
@@ -201,9 +191,8 @@ def _is_done(table: NameTable, input_dir: str, output_dir: str, file: str) -> bo
     """
     made, source = os.path.join(output_dir, table.new_name(file)), os.path.join(input_dir, file)
     try:
-        with open(made, "rb") as photo:
-            if photo.read(len(JPEG_START)) != JPEG_START:
-                return False
+        if not begins_as_image(made):
+            return False
         if table.stamp(file):
             return table.stamp(file) == stamp_of(source) and table.state(file) in (DONE, PLANNED)
         # The row was written by version 1.1.0.

@@ -32,8 +32,8 @@ def unpack(path_rec: str, scan: RecordScan, folder: str) -> int:
 def write_image(stem: str, content: bytes) -> str:
     """Writes an encoded image with the extension of its format; returns its path."""
     path = stem + (".png" if content.startswith(b"\x89PNG") else ".jpg")
-    with contextlib.suppress(FileNotFoundError):
-        if os.path.getsize(path) == len(content):
+    with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+        if file.read() == content:
             return path
     with whole_file(path) as file:
         file.write(content)

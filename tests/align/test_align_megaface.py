@@ -3,19 +3,22 @@
 import argparse
 import io
 import json
+import os
+import shutil
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from src.align import alignment
+from src.align import alignment, planning
 from src.align.align_megaface import IOU, main, parse_arguments, to_rgb
 from src.align.detector import MtcnnDetector
 from src.align.journal import Key, Outcome
 from src.align.ladder import Photo, align_photos
 from src.align.mtcnn_weights import NPY_FILES, load_weights
 from src.common.errors import InputError
+from src.common.locks import only_process
 from src.formats.photo_sets import get_dataset
 
 JUNK = {
@@ -348,7 +351,7 @@ def test_set_and_person_are_the_folders_above_the_photo(tmp_path, monkeypatch):
     (tmp_path / "lfw/p/a.gif").write_bytes(b"")
     monkeypatch.chdir(tmp_path / "lfw")
     item = get_dataset("lfw", ".")[0]
-    assert alignment.face_name(item.image_path) == "lfw/p/a.gif.jpg"
+    assert planning.face_name(item.image_path) == "lfw/p/a.gif.jpg"
 
 
 def test_2018_functions():
@@ -400,3 +403,96 @@ def test_an_old_face_stays_until_its_photo_is_done(tmp_path, portrait, monkeypat
     assert target.read_bytes() == b"old"
     assert alignment.align_group([job], alignment.Settings()) == [Outcome(0, "")]
     assert cv2.imread(str(target)).shape == (112, 112, 3)
+
+
+# ------------------------------------------------------------------------- changed sources
+
+
+@pytest.fixture
+def few(tmp_path, portrait):
+    """DIR/photos with three photos of two people."""
+    face = encoded(Image.fromarray(portrait[:300, 80:380]), "JPEG")
+    for name in ("a/1.jpg", "a/2.gif", "b/1.jpg"):
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "photos" / name).write_bytes(face)
+    return tmp_path / "photos"
+
+
+def faces_in(output):
+    return sorted(str(path.relative_to(output)) for path in output.rglob("*/*.jpg"))
+
+
+def test_the_faces_of_deleted_and_moved_photos_are_removed(few, tmp_path, caplog):
+    output = tmp_path / "out"
+    run(few, output, "--num-workers", "1")
+    assert len(faces_in(output)) == 3
+    (few / "b" / "1.jpg").rename(few / "a" / "3.jpg")
+    (few / "b").rmdir()
+    (few / "a" / "2.gif").unlink()
+    lines = run(few, output, "--num-workers", "1")
+    assert faces_in(output) == ["photos/a/1.jpg", "photos/a/3.jpg"]
+    assert [line.split("\t")[1] for line in lines] == [
+        str(output / name) for name in faces_in(output)
+    ]
+    assert "2 photos no longer exist; their faces are removed: photos/a/2.gif.jpg," in caplog.text
+    assert not (output / "photos" / "b").exists()
+
+
+def test_faces_of_photos_that_are_only_not_listed_are_reported(few, tmp_path, caplog):
+    """And a face that no run has written is never touched."""
+    output = tmp_path / "out"
+    run(few, output, "--num-workers", "1")
+    (output / "photos" / "b" / "own.jpg").write_bytes(b"not of any run")
+    (few / "b" / "1.jpg").unlink()
+    os.mkfifo(few / "b" / "1.jpg")
+    run(few, output, "--num-workers", "1")
+    assert "1 faces in" in caplog.text
+    assert "are not of this data set, although their photos exist" in caplog.text
+    (few / "b" / "1.jpg").unlink()
+    run(few, output, "--num-workers", "1")
+    assert [name for name in faces_in(output) if "/b/" in name] == ["photos/b/own.jpg"]
+
+
+def test_a_second_set_is_refused_or_kept_apart(few, tmp_path):
+    other = tmp_path / "elsewhere" / "photos"
+    shutil.copytree(few, other)
+    output = tmp_path / "out"
+    first = run(few, output, "--num-workers", "1")
+    with pytest.raises(InputError, match=r"out belongs to .*photos, and --input-dir .*--add"):
+        run(other, output, "--num-workers", "1")
+    run(other, output, "--num-workers", "1", "--add")
+    assert (output / "lst").read_text().splitlines() == first
+    second = (output / "lst-2").read_text().replace("/photos-2/", "/photos/").splitlines()
+    assert second == first
+    assert len(faces_in(output)) == 6
+    (other / "b" / "1.jpg").unlink()
+    run(other, output, "--num-workers", "1")
+    assert [name for name in faces_in(output) if "/b/" in name] == ["photos/b/1.jpg"]
+
+
+def test_two_runs_at_once_are_refused(few, tmp_path):
+    with (
+        only_process(str(tmp_path / "out" / ".lock"), "x"),
+        pytest.raises(InputError, match=r"--output-dir .*out is being written by another run"),
+    ):
+        run(few, tmp_path / "out")
+
+
+@pytest.mark.parametrize("length", [249, 251, 255])
+def test_a_legal_name_of_any_length_is_aligned(few, tmp_path, length):
+    for extension in (".jpg", ".gif", ""):
+        name = "x" * (length - len(extension)) + extension
+        shutil.copy(few / "b" / "1.jpg", few / "b" / name)
+    assert len(run(few, tmp_path / "out", "--num-workers", "1")) == 6
+
+
+def test_a_set_with_the_name_of_the_list_is_refused(few, tmp_path):
+    few.rename(tmp_path / "lst")
+    with pytest.raises(InputError, match=r"take the place of .*out/lst, a file of this step"):
+        run(tmp_path / "lst", tmp_path / "out")
+
+
+def test_pipes_among_the_photos_are_never_opened(few, tmp_path, caplog):
+    os.mkfifo(few / "a" / "pipe.jpg")
+    assert len(run(few, tmp_path / "out", "--num-workers", "1")) == 3
+    assert "no ordinary files (pipes, devices, broken links) are skipped: a/pipe.jpg" in caplog.text

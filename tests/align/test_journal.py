@@ -28,7 +28,7 @@ def key(name, stamp="1", known="", version_1="f"):
 
 def test_outcomes_are_read_back(tmp_path):
     path, target = str(tmp_path / "journal"), tmp_path / "a.jpg"
-    target.write_bytes(b"x")
+    target.write_bytes(b"\xff\xd8\xff")
     write(path, (key("s/名.jpg"), ALIGNED), (key("b"), NO_FACE), (key("c"), UNREADABLE))
     assert outcome(path, key("s/名.jpg"), target=str(target)) == ALIGNED
     assert outcome(path, key("b")) == NO_FACE
@@ -139,3 +139,13 @@ def test_outcomes_after_an_unreadable_line_count_from_the_next_settings_on(tmp_p
     write(str(path), (key("c"), NO_FACE))
     found = {name: outcome(str(path), key(name)) for name in "abc"}
     assert found == {"a": NO_FACE, "b": None, "c": NO_FACE}
+
+
+@pytest.mark.parametrize("content", [b"", bytes(999), b"x"])
+def test_a_face_that_a_power_failure_left_empty_is_made_again(tmp_path, content):
+    path, target = str(tmp_path / "journal"), tmp_path / "a.jpg"
+    write(path, (key("a"), ALIGNED))
+    target.write_bytes(content)
+    assert outcome(path, key("a"), target=str(target)) is None
+    target.write_bytes(b"\x89PNG\r\n\x1a\n")
+    assert outcome(path, key("a"), target=str(target)) == ALIGNED
