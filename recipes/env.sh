@@ -1,6 +1,15 @@
 # Variables and functions of the recipes, which all source this file. A variable that is set in the
 # environment overrides the default.
 
+# With --dry-run, a recipe only prints its commands. All other arguments are appended to the command
+# and override the recipe's own.
+DRY_RUN=${DRY_RUN:-0}
+arguments=()
+for argument in "$@"; do
+    if [ "$argument" = --dry-run ]; then DRY_RUN=1; else arguments+=("$argument"); fi
+done
+set -- ${arguments[@]+"${arguments[@]}"}
+
 . "$(dirname "${BASH_SOURCE[0]}")/install.sh"
 
 # --- files and folders
@@ -21,16 +30,14 @@ FACE=${FACE:-central}                              # which face of several; firs
 TARGET=${TARGET:-heldout}                          # names of verification sets, without .bin
 HELDOUT_PEOPLE=${HELDOUT_PEOPLE:-0.1}              # share of the people held out for verification
 
-export PATH=$VENV/bin:$PATH
+# --- schedules
+NOTE=${NOTE:-0}                                    # 1: the note's own schedules, for millions of images
+# BATCH            images per batch and device     (default: 32; from 10,000 images on 128)
+# MAX_STEPS        batches of steps 8 to 10        (default: 20 epochs, 90 to 200,000)
+# TRIPLET_STEPS    batches of step 11              (default: a quarter of MAX_STEPS)
+# TRIPLET_BAG      --triplet-bag-size of step 11   (default: 3600, or all images)
 
-# With --dry-run, a recipe only prints its commands. All other arguments are appended to the command
-# and override the recipe's own.
-DRY_RUN=${DRY_RUN:-0}
-arguments=()
-for argument in "$@"; do
-    if [ "$argument" = --dry-run ]; then DRY_RUN=1; else arguments+=("$argument"); fi
-done
-set -- ${arguments[@]+"${arguments[@]}"}
+export PATH=$VENV/bin:$PATH
 export WORK DRY_RUN
 
 # run COMMAND …: prints the command, adds it to $WORK/commands.txt, and runs it.
@@ -61,5 +68,49 @@ set_newest_checkpoint() {
         printf -v "$1" '%s,1' "$2"
     else
         die "no checkpoint $2-*.params: run the previous step, or set $1=prefix,epoch"
+    fi
+}
+
+# set_schedule: sets the array `schedule` to the flags of a training with classes, which ends after
+# MAX_STEPS batches, with the rate reduced after the same shares of them as in the note.
+set_schedule() {
+    schedule=()
+    if [ "$NOTE" = 1 ]; then
+        log "NOTE=1: the note's schedule; the training goes on until you stop it"
+        return
+    fi
+    fit_to_set
+    schedule=(--per-batch-size "$BATCH" --max-steps "$MAX_STEPS")
+    [ "$MAX_STEPS" -lt 10 ] || schedule+=(
+        --lr-steps "$((MAX_STEPS / 2)),$((MAX_STEPS * 7 / 10)),$((MAX_STEPS * 8 / 10))"
+    )
+    log "$MAX_STEPS batches of $BATCH for $images images; MAX_STEPS and BATCH change that, NOTE=1 is the note's schedule"
+}
+
+# set_triplet_schedule: the same for triplets, whose batches are multiples of three.
+set_triplet_schedule() {
+    schedule=()
+    if [ "$NOTE" = 1 ]; then
+        log "NOTE=1: the training goes on until you stop it"
+        return
+    fi
+    fit_to_set
+    TRIPLET_STEPS=${TRIPLET_STEPS:-$((MAX_STEPS / 4))}
+    schedule=(--per-batch-size "$((BATCH / 3 * 3))" --max-steps "$TRIPLET_STEPS")
+    [ -z "${TRIPLET_BAG:-}" ] || schedule+=(--triplet-bag-size "$TRIPLET_BAG")
+    log "$TRIPLET_STEPS batches of $((BATCH / 3 * 3)); TRIPLET_STEPS changes that, NOTE=1 removes the limit"
+}
+
+# fit_to_set: sets `images`, BATCH and MAX_STEPS by the number of records in DATA_DIR.
+fit_to_set() {
+    images=0
+    [ ! -e "$DATA_DIR/train.idx" ] || images=$(wc -l <"$DATA_DIR/train.idx")
+    if [ -z "${BATCH:-}" ]; then
+        if [ "$images" -lt 10000 ]; then BATCH=32; else BATCH=128; fi
+    fi
+    if [ -z "${MAX_STEPS:-}" ]; then
+        MAX_STEPS=$((20 * images / BATCH))
+        [ "$MAX_STEPS" -ge 90 ] || MAX_STEPS=90
+        [ "$MAX_STEPS" -le 200000 ] || MAX_STEPS=200000
     fi
 }

@@ -44,7 +44,7 @@ MOST_PAIRS=${MOST_PAIRS:-150}
 . "$recipes/env.sh"
 
 if [ "${LFW:-0}" = 1 ] && [ "$PHOTOS" = "$WORK/photos" ]; then
-    PHOTOS=$(python "$recipes/lfw_photos.py")
+    if [ "$DRY_RUN" = 1 ]; then PHOTOS=lfw_funneled; else PHOTOS=$(python "$recipes/lfw_photos.py"); fi
 elif [ "$PHOTOS" = "$WORK/photos" ] && [ ! -e "$WORK/photos.done" ]; then
     run python "$recipes/demo_photos.py" --output "$PHOTOS" --seed "$SEED"
     [ "$DRY_RUN" = 1 ] || touch "$WORK/photos.done"
@@ -63,7 +63,7 @@ run_step "5 pack"      "$recipes/05_pack.sh"
 run_step "6 merge"     "$recipes/06_merge.sh"
 run_step "7 pairs"     "$recipes/07_pack_pairs.sh"
 PRETRAINED=none run_step "8 train" "$recipes/10_train_mobilefacenet_arcface.sh" "${flags[@]}" \
-    --per-batch-size "$BATCH" --max-steps "$MAX_STEPS"
+    --per-batch-size "$BATCH" --max-steps "$MAX_STEPS" --lr-steps 100000,140000,160000
 run_step "9 triplets"  "$recipes/11_train_triplet.sh" "${flags[@]}" \
     --per-batch-size $((BATCH / 3 * 3)) --max-steps "$TRIPLET_STEPS" --triplet-bag-size "$TRIPLET_BAG"
 run_step "10 verify"   "$recipes/12_verify.sh"

@@ -4,6 +4,7 @@ PNet proposes boxes anywhere in a photo, RNet refines them, ONet refines them ag
 landmarks. Layers have the names used in 2018's weight files.
 """
 
+import os
 from collections.abc import Mapping
 
 import numpy as np
@@ -99,6 +100,12 @@ INPUT_SIZES = {"pnet": 12, "rnet": 24, "onet": 48}
 
 # ---------------------------------------------------------------------------------- networks
 
+# oneDNN keeps what it has prepared for each input shape. Photos differ in size, so without a limit
+# a process grows by a gigabyte in some thousand photos. MXNet reads the setting at its first
+# operator; a process that has already run one keeps what it had.
+CACHE_SETTING = "MXNET_MKLDNN_CACHE_NUM"
+CACHE_LIMIT = 64  # of each operator
+
 
 class Network:
     """One of the three networks, with the calling convention of 2018.
@@ -162,6 +169,7 @@ def create_networks(
     FileNotFoundError, InputError
         A weight file is missing or not that of its network.
     """
+    os.environ.setdefault(CACHE_SETTING, str(CACHE_LIMIT))
     weights = load_weights(model_path)
     origin = model_path or "the package mtcnn"
 

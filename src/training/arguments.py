@@ -10,6 +10,7 @@ from src.common.arguments import (
     positive_int,
 )
 
+LEARNING_RATE = 0.1
 PER_BATCH_SIZE = 128  # 2018: also for --per-batch-size 0
 
 
@@ -99,7 +100,7 @@ def add_optimizer_arguments(parser: argparse.ArgumentParser) -> argparse._Argume
         default=PER_BATCH_SIZE,
         help=f"images per batch and device; 0: {PER_BATCH_SIZE}",
     )
-    add("--lr", type=positive_float, default=0.1, help="initial learning rate")
+    add("--lr", type=positive_float, default=LEARNING_RATE, help="initial learning rate")
     add(
         "--lr-steps",
         type=lr_steps_text,

@@ -18,7 +18,7 @@ from src.common.mxnet_backend import Parameters, mx
 from src.losses import registry
 from src.losses.base import ClassWeights, Loss
 from src.losses.classification import ClassificationLoss
-from src.symbols.table import build_embedding, initializer, parse_network
+from src.symbols.table import build_embedding, find_network, initializer, parse_network
 from src.training import arguments
 from src.training.classifiers import Classifier, DenseClassifier
 from src.training.earlier_run import lock_path, move_aside, refuse_earlier_run
@@ -29,6 +29,7 @@ from src.training.preparation import (
     check_prefix,
     find_training_set,
     load_pretrained,
+    warn_of_other_head,
 )
 from src.training.resume import DATA_SET, data_set_identity, state_path
 from src.training.run import ResumableData, Run, RunSettings
@@ -113,6 +114,11 @@ def embedding_of(args: argparse.Namespace) -> mx.sym.Symbol:
         version_act=args.version_act,
         bn_mom=getattr(args, "bn_mom", 0.9),  # train_triplet has no such flag
     )
+
+
+def with_head(args: argparse.Namespace, head: str) -> mx.sym.Symbol:
+    """`embedding_of` the flags with another `--version-output`."""
+    return embedding_of(argparse.Namespace(**{**vars(args), "version_output": head}))
 
 
 def loss_of(args: argparse.Namespace) -> Loss:
@@ -229,6 +235,16 @@ def _train(
     resumed = args.resume and os.path.exists(state_path(args.prefix))
     pretrained = "" if resumed else args.pretrained
     arg_params, aux_params = load_pretrained(pretrained, classifier.num_classes or None)
+    if pretrained and args.lr >= arguments.LEARNING_RATE:
+        log.warning(
+            "--pretrained with --lr %g: so high a rate soon destroys what the checkpoint has "
+            "learnt; to fine-tune it, use 0.001 or less",
+            args.lr,
+        )
+    if arg_params and aux_params:
+        heads = find_network(args.network)[0].versions.get("version_output", ())
+        given = {*arg_params, *aux_params}
+        warn_of_other_head(given, args.version_output, heads, functools.partial(with_head, args))
     trainer = Trainer(embedding_of(args), classifier, contexts)
     arg_params = adopt_parameters(trainer.symbol, arg_params)
     train_data = make_data(args, training_set, trainer)

@@ -2,13 +2,13 @@
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from typing import NamedTuple
 
 from src.checkpoints.files import drop_other_class_count, load_checkpoint
 from src.checkpoints.names import parse_one_model
 from src.common.errors import InputError
-from src.common.mxnet_backend import Parameters
+from src.common.mxnet_backend import Parameters, mx
 from src.common.writable import check_output_folder
 from src.formats.property import load_property
 from src.formats.records import RecordReader
@@ -109,3 +109,37 @@ def load_pretrained(
     if num_classes is not None:
         arg_params = drop_other_class_count(arg_params, num_classes)
     return arg_params, aux_params
+
+
+def warn_of_other_head(
+    given: Set[str], own: str, heads: Iterable[str], build: Callable[[str], mx.sym.Symbol]
+) -> None:
+    """Logs which `--version-output` a checkpoint has if it does not have the one that was chosen.
+
+    Parameters
+    ----------
+    given
+        Names of the checkpoint's arrays.
+    own
+        The chosen head.
+    heads
+        Those of the network.
+    build
+        Returns the embedding with a head.
+    """
+
+    def missing(head: str) -> int:
+        symbol = build(head)
+        needed = {*symbol.list_arguments(), *symbol.list_auxiliary_states()} - {"data"}
+        return len(needed - given)
+
+    if missing(own):
+        fitting = [head for head in heads if head != own and not missing(head)]
+        if fitting:
+            log.warning(
+                "the checkpoint has the head --version-output %s; with %s its head starts from "
+                "random weights: pass --version-output %s",
+                " or ".join(fitting),
+                own,
+                fitting[0],
+            )

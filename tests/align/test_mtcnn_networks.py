@@ -3,12 +3,14 @@
 import os
 import pickle
 import struct
+import subprocess
+import sys
 from collections import OrderedDict
 
 import numpy as np
 import pytest
 
-from src.align.mtcnn_networks import create_networks
+from src.align.mtcnn_networks import CACHE_SETTING, create_networks
 from src.align.mtcnn_weights import LAYERS, NPY_FILES, load_weights
 from src.common.errors import InputError
 
@@ -200,3 +202,18 @@ def test_a_header_that_breaks_the_tokenizer_is_rejected(weights, tmp_path, share
         (tmp_path / "det3.npy").write_bytes(content)
         with pytest.raises(InputError, match=r"det3\.npy is not a 2018 weight file"):
             load_weights(str(tmp_path))
+
+
+@pytest.mark.parametrize(("own", "expected"), [(None, "64"), ("7", "7")])
+def test_the_memory_for_input_shapes_is_limited_before_the_first_operator(own, expected):
+    """In a process of its own, because MXNet reads the setting once; a user's value is kept."""
+    environment = {key: value for key, value in os.environ.items() if key != CACHE_SETTING}
+    if own:
+        environment[CACHE_SETTING] = own
+    program = (
+        "import os; from src.align.mtcnn_networks import CACHE_SETTING, create_networks; "
+        "create_networks(); print(os.environ[CACHE_SETTING])"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == expected

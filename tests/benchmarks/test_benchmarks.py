@@ -7,7 +7,9 @@ import pytest
 from src.losses.registry import classification_losses
 
 
-@pytest.mark.parametrize("name", ["align", "first_batch", "loader", "margin", "prelu"])
+@pytest.mark.parametrize(
+    "name", ["align", "detector_memory", "first_batch", "loader", "margin", "prelu"]
+)
 def test_every_benchmark_has_a_limit(name):
     cases = importlib.import_module(name).CASES
     names = {case.name for case in cases}

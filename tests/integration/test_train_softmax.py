@@ -386,3 +386,37 @@ def test_a_signal_stops_a_run_after_the_step_and_it_resumes(learnable_set, tmp_p
     assert done.returncode == 0, done.stderr
     assert f"resuming after batch {step}" in done.stderr
     assert (tmp_path / "m-0001.params").exists()
+
+
+@pytest.fixture
+def pretrained(learnable_set, tmp_path):
+    """'prefix,1' of a small network with head GDC."""
+    base = ["--per-batch-size", 4, "--max-steps", 1, "--ckpt", 2, "--loss-type", 0, "--lr", 1e-3]
+    train(learnable_set, tmp_path / "old", *base, "--target", "")
+    return f"{tmp_path / 'old'},1"
+
+
+@pytest.mark.parametrize(("rate", "warned"), [([], True), (["--lr", 0.001], False)])
+def test_a_high_rate_with_pretrained_is_warned_of(
+    learnable_set, tmp_path, caplog, pretrained, rate, warned
+):
+    more = ["--per-batch-size", 4, "--max-steps", 1, "--loss-type", 0, "--target", "", *rate]
+    caplog.clear()
+    train(learnable_set, tmp_path / "m", *more, "--pretrained", pretrained)
+    assert ("--pretrained with --lr 0.1: so high a rate" in caplog.text) == warned
+    assert "the checkpoint has the head" not in caplog.text
+    train(
+        learnable_set, tmp_path / "m", *more, "--pretrained", pretrained, "--resume",
+        "--max-steps", 2,
+    )  # fmt: skip
+    assert caplog.text.count("so high a rate") == warned
+
+
+def test_the_head_of_a_checkpoint_is_recognised(learnable_set, tmp_path, caplog, pretrained):
+    more = ["--per-batch-size", 4, "--max-steps", 1, "--loss-type", 0, "--target", "", "--lr", 1e-3]
+    train(
+        learnable_set, tmp_path / "m", *more, "--pretrained", pretrained,
+        "--version-output", "GNAP",
+    )  # fmt: skip
+    assert "has the head --version-output GDC; with GNAP its head starts" in caplog.text
+    assert "pass --version-output GDC" in caplog.text
