@@ -7,4 +7,4 @@ set -euo pipefail
 set_schedule
 run python -u -m src.train_softmax --data-dir "$DATA_DIR" --prefix "$MODELS/r50-cosineface/model" \
     --network r50 --loss-type 2 --margin-m 0.35 ${schedule[@]+"${schedule[@]}"} \
-    --target "$TARGET" --log-file "$MODELS/r50-cosineface/train.log" "$@"
+    --seed "$SEED" --target "$TARGET" --log-file "$MODELS/r50-cosineface/train.log" "$@"

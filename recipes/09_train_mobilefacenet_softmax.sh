@@ -9,4 +9,4 @@ run python -u -m src.train_softmax --data-dir "$DATA_DIR" --prefix "$MODELS/y1-s
     --network y1 --loss-type 0 \
     --emb-size 128 --fc7-wd-mult 10.0 --wd 0.00004 --version-output GNAP --ckpt 2 \
     --lr-steps 100000,140000,160000 ${schedule[@]+"${schedule[@]}"} \
-    --target "$TARGET" --log-file "$MODELS/y1-softmax/train.log" "$@"
+    --seed "$SEED" --target "$TARGET" --log-file "$MODELS/y1-softmax/train.log" "$@"

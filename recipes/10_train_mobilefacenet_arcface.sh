@@ -12,4 +12,4 @@ run python -u -m src.train_softmax --data-dir "$DATA_DIR" --prefix "$MODELS/y1-a
     --network y1 --loss-type 4 \
     --emb-size 128 --fc7-wd-mult 10.0 --wd 0.00004 --version-output GNAP --ckpt 2 \
     --lr-steps 100000,140000,160000 --pretrained "$PRETRAINED" ${schedule[@]+"${schedule[@]}"} \
-    --target "$TARGET" --log-file "$MODELS/y1-arcface/train.log" "$@"
+    --seed "$SEED" --target "$TARGET" --log-file "$MODELS/y1-arcface/train.log" "$@"

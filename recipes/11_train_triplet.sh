@@ -10,4 +10,4 @@ set_triplet_schedule
 run python -u -m src.train_triplet --data-dir "$DATA_DIR" --prefix "$MODELS/y1-triplet/model" \
     --network y1 --emb-size 128 --version-output GNAP --lr 0.005 --pretrained "$PRETRAINED" \
     ${schedule[@]+"${schedule[@]}"} \
-    --target "$TARGET" --log-file "$MODELS/y1-triplet/train.log" "$@"
+    --seed "$SEED" --target "$TARGET" --log-file "$MODELS/y1-triplet/train.log" "$@"

@@ -72,7 +72,8 @@ set_newest_checkpoint() {
 }
 
 # set_schedule: sets the array `schedule` to the flags of a training with classes, which ends after
-# MAX_STEPS batches, with the rate reduced after the same shares of them as in the note.
+# MAX_STEPS batches. The rate is in proportion to the batch, and is reduced after the same shares of
+# the batches as in the note.
 set_schedule() {
     schedule=()
     if [ "$NOTE" = 1 ]; then
@@ -80,7 +81,11 @@ set_schedule() {
         return
     fi
     fit_to_set
-    schedule=(--per-batch-size "$BATCH" --max-steps "$MAX_STEPS")
+    # The note's rate of 0.1 is for batches of 128; small ones diverge with it.
+    schedule=(
+        --per-batch-size "$BATCH" --max-steps "$MAX_STEPS"
+        --lr "$(printf '0.%05d' "$((BATCH < 128 ? BATCH * 10000 / 128 : 10000))")"
+    )
     [ "$MAX_STEPS" -lt 10 ] || schedule+=(
         --lr-steps "$((MAX_STEPS / 2)),$((MAX_STEPS * 7 / 10)),$((MAX_STEPS * 8 / 10))"
     )

@@ -63,7 +63,7 @@ run_step "5 pack"      "$recipes/05_pack.sh"
 run_step "6 merge"     "$recipes/06_merge.sh"
 run_step "7 pairs"     "$recipes/07_pack_pairs.sh"
 PRETRAINED=none run_step "8 train" "$recipes/10_train_mobilefacenet_arcface.sh" "${flags[@]}" \
-    --per-batch-size "$BATCH" --max-steps "$MAX_STEPS" --lr-steps 100000,140000,160000
+    --per-batch-size "$BATCH" --max-steps "$MAX_STEPS" --lr 0.1 --lr-steps 100000,140000,160000
 run_step "9 triplets"  "$recipes/11_train_triplet.sh" "${flags[@]}" \
     --per-batch-size $((BATCH / 3 * 3)) --max-steps "$TRIPLET_STEPS" --triplet-bag-size "$TRIPLET_BAG"
 run_step "10 verify"   "$recipes/12_verify.sh"

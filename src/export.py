@@ -19,6 +19,9 @@ effect. To get embeddings that depend on the face alone, run the file on one fac
 --batch-size 1 writes a file that accepts only one.
 """
 
+if not __package__:  # used by its path: the `src` that it lies in comes first
+    __import__("sys").path.insert(0, __import__("os").path.abspath(f"{__file__}/../.."))
+
 import argparse
 import logging
 import os

@@ -10,6 +10,9 @@ One name prints its layers; several names print one line for each network. --all
 the tables of the documentation, in Markdown. Long networks are shown in parts, see --depth.
 """
 
+if not __package__:  # used by its path: the `src` that it lies in comes first
+    __import__("sys").path.insert(0, __import__("os").path.abspath(f"{__file__}/../.."))
+
 import argparse
 import logging
 import os

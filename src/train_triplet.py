@@ -7,6 +7,9 @@ Writes `PREFIX-symbol.json` and `PREFIX-0001.params`, … after verifications (e
 batches) and at the end, depending on `--ckpt`.
 """
 
+if not __package__:  # used by its path: the `src` that it lies in comes first
+    __import__("sys").path.insert(0, __import__("os").path.abspath(f"{__file__}/../.."))
+
 import argparse
 import logging
 from collections.abc import Sequence

@@ -17,6 +17,9 @@ Kinds of data sets (--name):
     fgnet               DIR/<person>/<photo>.JPG, box and landmarks in <photo>.JPG.json
 """
 
+if not __package__:  # used by its path: the `src` that it lies in comes first
+    __import__("sys").path.insert(0, __import__("os").path.abspath(f"{__file__}/../../.."))
+
 import argparse
 import os
 from collections.abc import Sequence

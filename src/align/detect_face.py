@@ -4,6 +4,9 @@ The public functions are those of 2018. Photos are RGB, 0..255; boxes are x1 y1 
 are five x, then five y: left eye, right eye, nose, left and right mouth corner.
 """
 
+if not __package__:  # used by its path: the `src` that it lies in comes first
+    __import__("sys").path.insert(0, __import__("os").path.abspath(f"{__file__}/../../.."))
+
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -42,15 +45,13 @@ Net = Callable[[np.ndarray], tuple[np.ndarray, ...]]
 Kept = TypeVar("Kept")
 
 
-def create_mtcnn(
-    sess: mx.Context | None, model_path: str | None
-) -> tuple[Network, Network, Network]:
+def create_mtcnn(sess: object, model_path: str | None) -> tuple[Network, Network, Network]:
     """The three networks (pnet, rnet, onet) that the other functions take.
 
     Parameters
     ----------
     sess
-        The device that they run on; None for the CPU. 2018: a TensorFlow session.
+        The device that they run on; anything else, such as 2018's TensorFlow session: the CPU.
     model_path
         Folder with det1.npy, det2.npy, det3.npy; None for the weights of the package `mtcnn`.
 
@@ -59,7 +60,7 @@ def create_mtcnn(
     FileNotFoundError, InputError
         The weights are missing or not those of the detector.
     """
-    return create_networks(sess, model_path)
+    return create_networks(sess if isinstance(sess, mx.Context) else None, model_path)
 
 
 def detect_face(

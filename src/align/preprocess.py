@@ -23,7 +23,7 @@ def preprocess(
     img: np.ndarray | str,
     bbox: Sequence[float] | np.ndarray | None = None,
     landmark: Sequence[Sequence[float]] | np.ndarray | None = None,
-    image_size: str = "112,112",
+    image_size: str = "",
     margin: int = 44,
     **read_arguments: Any,
 ) -> np.ndarray:
@@ -39,7 +39,7 @@ def preprocess(
     landmark
         (5, 2)
     image_size
-        'height,width'; '' keeps the size of a crop.
+        'height,width'; '' keeps the size of a crop, and means 112,112 with landmarks.
     margin
         See `src.align.template.crop_to_box`.
 
@@ -52,7 +52,7 @@ def preprocess(
         img = read_image(img, **read_arguments)
     if landmark is None:
         return crop_to_box(img, bbox, parse_image_size(image_size) if image_size else None, margin)
-    height, width = parse_image_size(image_size)
+    height, width = parse_image_size(image_size or "112,112")
     source = np.asarray(landmark, dtype=np.float32)
     transform = SimilarityTransform()
     with np.errstate(over="ignore", invalid="ignore"):

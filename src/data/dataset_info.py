@@ -10,6 +10,9 @@ labels 0, 1, …) from all intact images, whatever else is damaged. --unpack wri
 files. The exit status is 1 if there is a problem and no --rebuild.
 """
 
+if not __package__:  # used by its path: the `src` that it lies in comes first
+    __import__("sys").path.insert(0, __import__("os").path.abspath(f"{__file__}/../../.."))
+
 import argparse
 import contextlib
 import logging
@@ -131,13 +134,18 @@ def unpack_bin(path: str, folder: str) -> None:
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = make_parser(__doc__)
-    parser.add_argument("data", metavar="DATA", help="data set folder, .rec or .bin")
+    parser.add_argument("data", metavar="DATA", nargs="?", help="data set folder, .rec or .bin")
+    parser.add_argument("--input", default="", metavar="DATA", help="the same, as in 2018")
     parser.add_argument(
         "--rebuild", metavar="DIR", default="", help="folder for a repaired copy of the data set"
     )
     parser.add_argument("--unpack", metavar="DIR", default="", help="folder for the images")
     parser.add_argument("--decode", action="store_true", help="check that every image decodes")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    args.data = args.data or args.input
+    if not args.data:
+        parser.error("DATA is missing: a data set folder, .rec or .bin")
+    return args
 
 
 def main(args: Sequence[str] | argparse.Namespace | None = None) -> int:

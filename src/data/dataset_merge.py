@@ -7,12 +7,13 @@ the sets before its own. If the cosine similarity is at least --param1, it is dr
 duplicate. With --exclude (a data set folder, or a verification set such as lfw.bin), identities
 that have a similarity of at least --param2 to someone in it are dropped too.
 
-`merged/merge_report.tsv` lists for each identity whether it was kept, which identity it is most
-similar to, and the similarity. Look at the similarities around --param1 and choose it so that the
-same people are above it and different people below. 0.3, 2018's value, also drops some different
-people; the same people typically reach 0.5 and more. --model '' --param1 0 merges the sets without
-comparing anyone.
+`merged/merge_report.tsv` lists for each identity whether it was kept, which one is most similar to
+it, and the similarity: choose --param1 between same and different people (0.3, as in 2018, also
+drops some different people). --model '' --param1 0 merges without comparing anyone.
 """
+
+if not __package__:  # used by its path: the `src` that it lies in comes first
+    __import__("sys").path.insert(0, __import__("os").path.abspath(f"{__file__}/../../.."))
 
 import argparse
 import logging
@@ -290,10 +291,9 @@ def main(args: Sequence[str] | argparse.Namespace | None = None) -> None:
     configure_logging()
     args = resolve_arguments(parse_args, args)
     include = check_args(args)
-    thresholds = (args.param1, args.param2)
-    batch = args.batch_size
     with only_writer(args.output, "--output"):
-        merge(include, args.exclude, args.output, args.model, batch, thresholds, args.test)
+        sizes = (args.batch_size, (args.param1, args.param2), args.test)
+        merge(include, args.exclude, args.output, args.model, *sizes)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,9 @@ exit status is 1. People without any photo left are reported, and the labels are
 without gaps.
 """
 
+if not __package__:  # used by its path: the `src` that it lies in comes first
+    __import__("sys").path.insert(0, __import__("os").path.abspath(f"{__file__}/../../.."))
+
 import argparse
 import contextlib
 import logging

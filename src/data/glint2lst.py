@@ -12,6 +12,9 @@ takes targets separated by commas. If there is a landmark file `DIR/<target>_lmk
 listed with their landmarks, and face2rec2 aligns them. Otherwise the tree `DIR/<target>` is listed.
 """
 
+if not __package__:  # used by its path: the `src` that it lies in comes first
+    __import__("sys").path.insert(0, __import__("os").path.abspath(f"{__file__}/../../.."))
+
 import argparse
 import logging
 import os

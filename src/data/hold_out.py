@@ -7,6 +7,9 @@ renumbered from 0, each with a `property` file next to it, and pairs of photos o
 out, lines `path <tab> path <tab> 1 or 0`, for `src.data.lfw2pack --pairs`.
 """
 
+if not __package__:  # used by its path: the `src` that it lies in comes first
+    __import__("sys").path.insert(0, __import__("os").path.abspath(f"{__file__}/../../.."))
+
 import argparse
 import os
 from collections.abc import Mapping, Sequence

@@ -11,6 +11,9 @@ skipped. Verification takes its folds from consecutive pairs: if a fold would co
 of pair (LFW's View 1 lists all same pairs first), both kinds are spread evenly over the file.
 """
 
+if not __package__:  # used by its path: the `src` that it lies in comes first
+    __import__("sys").path.insert(0, __import__("os").path.abspath(f"{__file__}/../../.."))
+
 import argparse
 import logging
 import os

@@ -7,6 +7,9 @@ reads `photos/<person>/<photo>` and writes `photos_jpg/0000001/0001.jpg`, …, u
 interruption: photos that are already converted are kept.
 """
 
+if not __package__:  # used by its path: the `src` that it lies in comes first
+    __import__("sys").path.insert(0, __import__("os").path.abspath(f"{__file__}/../../.."))
+
 import argparse
 import contextlib
 import functools

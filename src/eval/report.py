@@ -5,6 +5,9 @@
 Reads the files that the recipes leave in the working folder; sections without files are left out.
 """
 
+if not __package__:  # used by its path: the `src` that it lies in comes first
+    __import__("sys").path.insert(0, __import__("os").path.abspath(f"{__file__}/../../.."))
+
 import argparse
 import html
 import os

@@ -8,7 +8,8 @@ rates at several false accept rates. `--mode 1` writes pictures of the wrong pai
 embeddings.
 """
 
-# ruff: noqa: PT028  (`test` and `test_badcase` are names of 2018, not tests)
+if not __package__:  # used by its path: the `src` that it lies in comes first
+    __import__("sys").path.insert(0, __import__("os").path.abspath(f"{__file__}/../../.."))
 
 import argparse
 import functools
@@ -68,9 +69,9 @@ def test(
     data_set: VerificationSet,
     mx_model: mx.mod.Module,
     batch_size: int,
-    nfolds: int = 10,
-    data_extra: Array | None = None,
-    label_shape: tuple[int, ...] | None = None,
+    nfolds: int = 10,  # noqa: PT028  (not a test)
+    data_extra: Array | None = None,  # noqa: PT028
+    label_shape: tuple[int, ...] | None = None,  # noqa: PT028
 ) -> tuple[float, float, float, float, float, list[np.ndarray]]:
     """Accuracy of a model on a verification set: acc1, std1, acc2, std2, xnorm, embeddings_list.
 
@@ -79,8 +80,7 @@ def test(
     data_set
         ([images, mirrored], issame) of `load_bin` or `load_pairs`.
     mx_model
-        Bound for `batch_size` images; its first output is the embedding. A training module works
-        too.
+        Bound for `batch_size` images; its first output is the embedding.
     data_extra, label_shape
         As for `src.checkpoints.embedding.embed`.
 

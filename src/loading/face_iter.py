@@ -14,11 +14,12 @@ from src.common.mxnet_backend import mx
 from src.formats.face_records import read_layout
 from src.formats.records import RecordReader
 from src.loading.image_batches import Augmentation, Augmenter, ImageBatches
+from src.loading.samples import SampleReader
 
 log = logging.getLogger()  # 2018: the line "INFO:root:loading recordio …"
 
 
-class RecordImageIter(mx.io.DataIter, ABC):
+class RecordImageIter(SampleReader, mx.io.DataIter, ABC):
     """What the two `FaceImageIter` classes share: records, shapes and decoding threads.
 
     Parameters
@@ -44,6 +45,8 @@ class RecordImageIter(mx.io.DataIter, ABC):
         Number of decoding threads.
     seed
         By default drawn from Python's `random`, so `random.seed` makes it repeatable too.
+    unknown
+        Arguments of other versions of 2018's iterator; they have no effect, with a warning.
 
     Raises
     ------
@@ -65,9 +68,12 @@ class RecordImageIter(mx.io.DataIter, ABC):
         label_name: str = "softmax_label",
         threads: int = 2,
         seed: int | None = None,
+        **unknown: Any,
     ) -> None:
         if not path_imgrec:
             raise InputError("FaceImageIter needs path_imgrec, the path of a train.rec")
+        if unknown:
+            log.warning("FaceImageIter: these arguments have no effect: %s", ", ".join(unknown))
         super().__init__(batch_size)
         log.info("loading recordio %s...", path_imgrec)
         self.reader = RecordReader(path_imgrec)
@@ -82,6 +88,8 @@ class RecordImageIter(mx.io.DataIter, ABC):
         print("rand_mirror", int(rand_mirror))
         self.seed = random.getrandbits(31) if seed is None else seed
         self.shuffle = shuffle
+        self.rand_mirror, self.cutoff = rand_mirror, cutoff
+        self.mean = None if mean is None else np.asarray(mean, np.float32).reshape(1, 1, 3)
         self.provide_data = [mx.io.DataDesc(data_name, (batch_size, *data_shape))]
         self.provide_label = [mx.io.DataDesc(label_name, (batch_size,))]
         self._augmentation = Augmentation(rand_mirror, aug_list, mean, cutoff)
@@ -89,6 +97,7 @@ class RecordImageIter(mx.io.DataIter, ABC):
         self.batches = self._new_batches()
         self.seq = self.imgidx
         self.epoch = -1
+        self.cur = 0  # of `next_sample`
         self.stop_requested: Callable[[], bool] = lambda: False
         self._check_records()
 
@@ -119,9 +128,14 @@ class RecordImageIter(mx.io.DataIter, ABC):
 
     def reset(self) -> None:
         """Starts the next epoch; no effect if the current one has not returned a batch yet."""
-        if self.epoch < 0 or self.batches.position > 0:
-            print("call reset()")
-            self.begin_epoch(self.epoch + 1)
+        if self.epoch < 0 or self.batches.position > 0 or self.cur > 0:
+            self.hard_reset()
+
+    def hard_reset(self) -> None:
+        """Starts the next epoch in any case."""
+        print("call reset()")
+        self.cur = 0
+        self.begin_epoch(self.epoch + 1)
 
     def next(self) -> mx.io.DataBatch:
         """The next batch; StopIteration at the end of the epoch."""

@@ -86,6 +86,7 @@ class FaceImageIter(RecordImageIter):
         mx_model: mx.mod.Module | None = None,
         threads: int = 2,
         seed: int | None = None,
+        **unknown: Any,
     ) -> None:
         self.ctx_num = ctx_num
         self.per_batch_size = batch_size // ctx_num
@@ -106,6 +107,7 @@ class FaceImageIter(RecordImageIter):
             label_name,
             threads,
             seed,
+            **unknown,
         )
         self.bag = self._new_batches()
         self.seq = []

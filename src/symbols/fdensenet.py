@@ -1,5 +1,8 @@
 """DenseNet-BC (Huang et al., arXiv 1608.06993, table 1), d121, d161, d169 and d201."""
 
+if not __package__:  # used by its path: the `src` that it lies in comes first
+    __import__("sys").path.insert(0, __import__("os").path.abspath(f"{__file__}/../../.."))
+
 from typing import Any
 
 from src.common.mxnet_backend import mx
@@ -68,7 +71,7 @@ def get_symbol(
     num_layers
         121, 161, 169 or 201
     version_input
-        0 or 1, see `stem.get_head`.
+        0, or 1 or 2, which are the same; see `stem.get_head`.
     version_output
         The head, see `symbol_utils.get_fc1`.
     bn_mom
@@ -102,5 +105,5 @@ SPEC = NetworkSpec(
     build=get_symbol,
     rows=[Row(f"d{depth}") for depth in LAYERS],
     numbers=tuple(LAYERS),
-    versions={"input": (0, 1)},
+    versions={"input": (0, 1, 2)},
 )

@@ -5,6 +5,9 @@ channels that each unit appends to (a dense path). p92 and p131 have the units o
 paper; all of them have a different stem, and end in the heads of the face networks.
 """
 
+if not __package__:  # used by its path: the `src` that it lies in comes first
+    __import__("sys").path.insert(0, __import__("os").path.abspath(f"{__file__}/../../.."))
+
 from typing import Any, NamedTuple
 
 from src.common.mxnet_backend import mx
@@ -119,7 +122,7 @@ def get_symbol(
     num_layers
         68, 92, 107 or 131
     version_input
-        0 or 1: the first layers, see `stem.get_head`.
+        The first layers: 0, or 1 or 2, which are the same; see `stem.get_head`.
     version_output
         The head, see `symbol_utils.get_fc1`.
     bn_mom
@@ -160,5 +163,5 @@ SPEC = NetworkSpec(
     build=get_symbol,
     rows=[Row("p92"), Row("p107")],
     numbers=tuple(NETWORKS),
-    versions={"input": (0, 1)},
+    versions={"input": (0, 1, 2)},
 )

@@ -5,6 +5,9 @@ code, not that of figure 3 in the paper. Layers are numbered in the order in whi
 and parameters are named after that number.
 """
 
+if not __package__:  # used by its path: the `src` that it lies in comes first
+    __import__("sys").path.insert(0, __import__("os").path.abspath(f"{__file__}/../../.."))
+
 from typing import Any
 
 from src.common.mxnet_backend import mx
@@ -150,7 +153,8 @@ def get_symbol(
     num_layers
         Has no effect.
     version_input
-        1: a first convolution of stride 1, for photos of 112×112; 0: stride 2, as in the paper.
+        1 or 2: a first convolution of stride 1, for photos of 112×112; 0: stride 2, as in the
+        paper.
     version_output
         The head, see `symbol_utils.get_fc1`.
     bn_mom
@@ -188,6 +192,6 @@ SPEC = NetworkSpec(
     paper="1602.07261",
     build=get_symbol,
     rows=[Row("i2")],
-    versions={"input": (0, 1)},
+    versions={"input": (0, 1, 2)},
     rnd_type="gaussian",
 )

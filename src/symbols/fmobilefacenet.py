@@ -1,5 +1,8 @@
 """MobileFaceNet (Chen et al., arXiv 1804.07573), as trained in 2018 with twice the channels."""
 
+if not __package__:  # used by its path: the `src` that it lies in comes first
+    __import__("sys").path.insert(0, __import__("os").path.abspath(f"{__file__}/../../.."))
+
 from typing import Any
 
 from src.common.errors import InputError

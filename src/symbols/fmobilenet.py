@@ -1,5 +1,8 @@
 """MobileNet (Howard et al., arXiv 1704.04861, table 1), m1: with PReLU instead of ReLU."""
 
+if not __package__:  # used by its path: the `src` that it lies in comes first
+    __import__("sys").path.insert(0, __import__("os").path.abspath(f"{__file__}/../../.."))
+
 from typing import Any
 
 from src.common.mxnet_backend import mx
@@ -54,7 +57,7 @@ def get_symbol(
     num_layers
         1; the network has no other version.
     version_input
-        0: a first convolution of stride 2, as in the paper; 1: stride 1.
+        0: a first convolution of stride 2, as in the paper; 1 or 2: stride 1.
     version_output
         The head, see `symbol_utils.get_fc1`.
     bn_mom
@@ -96,5 +99,5 @@ SPEC = NetworkSpec(
     build=get_symbol,
     rows=[Row("m1")],
     numbers=(1,),
-    versions={"input": (0, 1)},
+    versions={"input": (0, 1, 2)},
 )

@@ -6,6 +6,9 @@ stride 1 has a shortcut with a convolution; and the expanded width of all bottle
 a multiple of the number of channels at its start.
 """
 
+if not __package__:  # used by its path: the `src` that it lies in comes first
+    __import__("sys").path.insert(0, __import__("os").path.abspath(f"{__file__}/../../.."))
+
 from typing import Any
 
 from src.common.mxnet_backend import mx

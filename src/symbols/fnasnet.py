@@ -5,6 +5,9 @@ the paper's 2. Layers are numbered in the order in which they are created, and p
 after that number.
 """
 
+if not __package__:  # used by its path: the `src` that it lies in comes first
+    __import__("sys").path.insert(0, __import__("os").path.abspath(f"{__file__}/../../.."))
+
 from typing import Any
 
 from src.common.mxnet_backend import mx

@@ -7,9 +7,13 @@ Residual units, by --version-unit (BN: batch normalisation; act: the activation,
     0, 3    BN conv BN act conv BN  + shortcut      Han et al., arXiv 1610.02915, "improved"
 """
 
+if not __package__:  # used by its path: the `src` that it lies in comes first
+    __import__("sys").path.insert(0, __import__("os").path.abspath(f"{__file__}/../../.."))
+
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from src.common.forwarding import forward
 from src.common.mxnet_backend import mx
 from src.symbols.spec import NetworkSpec, Row
 from src.symbols.symbol_utils import (
@@ -151,7 +155,7 @@ def first_layers(v: Versions) -> mx.sym.Symbol:
 def get_symbol(
     num_classes: int,
     num_layers: int,
-    version_se: int = 0,
+    version_se: int = 1,
     version_input: int = 1,
     version_output: str = "E",
     version_unit: int = 3,
@@ -168,7 +172,7 @@ def get_symbol(
     num_layers
         18, 34, 50, 100, 101, 152, 200 or 269
     version_se
-        1: squeeze-and-excitation in every unit.
+        1: squeeze-and-excitation in every unit. 2018: the default here, while `--version-se` is 0.
     version_input
         1: a first convolution of 3×3, stride 1, for photos of 112×112; 0: the ImageNet stem.
     version_output
@@ -238,3 +242,10 @@ SPEC = NetworkSpec(
     rnd_type="gaussian",
     factor_type="out",
 )
+
+_NAMES_OF_2018 = [
+    *("Act", "Conv", "residual_unit", "residual_unit_v1", "residual_unit_v1_L"),
+    *("residual_unit_v2", "residual_unit_v3"),
+]
+
+__getattr__ = forward(__name__, dict.fromkeys(_NAMES_OF_2018, "src.symbols.names_2018"))

@@ -7,6 +7,9 @@ so a checkpoint has 23,000 parameters. The saved graph here is the same. The bou
 grouped convolution instead, see `src.graphs.channel_groups`.
 """
 
+if not __package__:  # used by its path: the `src` that it lies in comes first
+    __import__("sys").path.insert(0, __import__("os").path.abspath(f"{__file__}/../../.."))
+
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,5 +1,8 @@
 """The networks of SphereFace (Liu et al., arXiv 1704.08063, table 2), s20, s36 and s64."""
 
+if not __package__:  # used by its path: the `src` that it lies in comes first
+    __import__("sys").path.insert(0, __import__("os").path.abspath(f"{__file__}/../../.."))
+
 from typing import Any
 
 from src.common.mxnet_backend import mx

@@ -17,7 +17,7 @@ def get_head(
     data
         Pixels 0..255.
     version_input
-        0: the ImageNet stem, (N, num_filter, 28, 28). 1: a convolution of 3×3 and one residual
+        0: the ImageNet stem, (N, num_filter, 28, 28). Others: a convolution of 3×3 and one residual
         unit, (N, min(num_filter, 64), 56, 56).
     num_filter
         Channels of the network's own stem.

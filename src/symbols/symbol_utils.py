@@ -4,10 +4,14 @@ Every function takes and returns symbols. Parameters have the names of 2018, so 
 checkpoints load into a symbol built here.
 """
 
+if not __package__:  # used by its path: the `src` that it lies in comes first
+    __import__("sys").path.insert(0, __import__("os").path.abspath(f"{__file__}/../../.."))
+
 from collections.abc import Callable
 from typing import Any
 
 from src.common.errors import InputError
+from src.common.forwarding import forward
 from src.common.mxnet_backend import mx
 from src.graphs.shapes import INPUT_SHAPE, infer_shapes
 
@@ -82,9 +86,9 @@ def linear_convolution(
     data: mx.sym.Symbol,
     num_filter: int,
     name: str,
-    kernel: int = 1,
-    stride: int = 1,
-    pad: int = 0,
+    kernel: Size = 1,
+    stride: Size = 1,
+    pad: Size = 0,
     num_group: int = 1,
     bn_mom: float = 0.9,
     fix_gamma: bool = False,
@@ -117,18 +121,14 @@ def squeeze_excite(
     weight = mx.sym.Pooling(
         data, global_pool=True, kernel=(7, 7), pool_type="avg", name=f"{name}_se_pool1"
     )
-    # (N, num_filter // 16, 1, 1)
     weight = convolution(weight, num_filter // 16, f"{name}_se_conv1", no_bias=False)
-    weight = activation(weight, f"{name}_se_relu1", act_type)
-    # (N, num_filter, 1, 1)
+    weight = activation(weight, f"{name}_se_relu1", act_type)  # (N, num_filter // 16, 1, 1)
     weight = convolution(weight, num_filter, f"{name}_se_conv2", no_bias=False)
     weight = mx.sym.Activation(weight, act_type="sigmoid", name=f"{name}_se_sigmoid")
     return mx.sym.broadcast_mul(data, weight)
 
 
 # The heads: last feature map (N, C, H, W) -> embeddings (N, num_classes).
-
-
 def _fully_connected(data: mx.sym.Symbol, num_classes: int, name: str) -> mx.sym.Symbol:
     return mx.sym.FullyConnected(data, num_hidden=num_classes, name=name)
 
@@ -293,3 +293,8 @@ def get_fc1(
     if fc_type not in HEADS:
         raise InputError(f"--version-output {fc_type}: expected one of {', '.join(HEADS)}")
     return HEADS[fc_type](last_conv, num_classes, bn_mom)
+
+
+_NAMES_OF_2018 = dict.fromkeys(("Act", "Conv", "Linear"), "src.symbols.names_2018")
+
+__getattr__ = forward(__name__, {**_NAMES_OF_2018, "get_head": "src.symbols.stem"})

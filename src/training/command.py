@@ -18,7 +18,7 @@ from src.common.mxnet_backend import Parameters, mx
 from src.losses import registry
 from src.losses.base import ClassWeights, Loss
 from src.losses.classification import ClassificationLoss
-from src.symbols.table import build_embedding, find_network, initializer, parse_network
+from src.symbols.table import build_embedding, initializer, parse_network
 from src.training import arguments
 from src.training.classifiers import Classifier, DenseClassifier
 from src.training.earlier_run import lock_path, move_aside, refuse_earlier_run
@@ -242,9 +242,8 @@ def _train(
             args.lr,
         )
     if arg_params and aux_params:
-        heads = find_network(args.network)[0].versions.get("version_output", ())
         given = {*arg_params, *aux_params}
-        warn_of_other_head(given, args.version_output, heads, functools.partial(with_head, args))
+        warn_of_other_head(given, args.version_output, functools.partial(with_head, args))
     trainer = Trainer(embedding_of(args), classifier, contexts)
     arg_params = adopt_parameters(trainer.symbol, arg_params)
     train_data = make_data(args, training_set, trainer)

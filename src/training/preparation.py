@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from typing import NamedTuple
 
 from src.checkpoints.files import drop_other_class_count, load_checkpoint
@@ -12,6 +12,7 @@ from src.common.mxnet_backend import Parameters, mx
 from src.common.writable import check_output_folder
 from src.formats.property import load_property
 from src.formats.records import RecordReader
+from src.symbols.symbol_utils import HEADS
 
 log = logging.getLogger(__name__)
 
@@ -111,9 +112,7 @@ def load_pretrained(
     return arg_params, aux_params
 
 
-def warn_of_other_head(
-    given: Set[str], own: str, heads: Iterable[str], build: Callable[[str], mx.sym.Symbol]
-) -> None:
+def warn_of_other_head(given: Set[str], own: str, build: Callable[[str], mx.sym.Symbol]) -> None:
     """Logs which `--version-output` a checkpoint has if it does not have the one that was chosen.
 
     Parameters
@@ -122,19 +121,20 @@ def warn_of_other_head(
         Names of the checkpoint's arrays.
     own
         The chosen head.
-    heads
-        Those of the network.
     build
-        Returns the embedding with a head.
+        Returns the embedding with a head; raises InputError for one that the network cannot have.
     """
 
     def missing(head: str) -> int:
-        symbol = build(head)
+        try:
+            symbol = build(head)
+        except InputError:
+            return len(given)
         needed = {*symbol.list_arguments(), *symbol.list_auxiliary_states()} - {"data"}
         return len(needed - given)
 
     if missing(own):
-        fitting = [head for head in heads if head != own and not missing(head)]
+        fitting = [head for head in HEADS if not missing(head)]
         if fitting:
             log.warning(
                 "the checkpoint has the head --version-output %s; with %s its head starts from "

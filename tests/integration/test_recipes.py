@@ -269,9 +269,9 @@ def test_a_read_only_checkout_says_so_or_uses_an_environment_that_has_the_packag
 
 @pytest.mark.parametrize(
     ("images", "expected"),
-    [(0, "90 --lr-steps 45,63,72"), (331, "206 --lr-steps 103,144,164"),
-     (1_000_000, "156250 --lr-steps 78125,109375,125000"),
-     (5_822_653, "200000 --lr-steps 100000,140000,160000")],
+    [(0, "90 --lr 0.02500 --lr-steps 45,63,72"), (331, "206 --lr 0.02500 --lr-steps 103,144,164"),
+     (1_000_000, "156250 --lr 0.10000 --lr-steps 78125,109375,125000"),
+     (5_822_653, "200000 --lr 0.10000 --lr-steps 100000,140000,160000")],
 )  # fmt: skip
 def test_schedules_fit_the_set_and_say_so(run_recipe, tmp_path, images, expected):
     if images:
@@ -287,7 +287,7 @@ def test_schedules_can_be_set_or_be_those_of_the_note(run_recipe, tmp_path):
     flags = {"DATA_DIR": str(tmp_path), "MODELS": str(tmp_path)}
     steps = {"MAX_STEPS": "50", "BATCH": "7", "TRIPLET_STEPS": "8", "TRIPLET_BAG": "60"}
     done = run_recipe("10_train_mobilefacenet_arcface.sh", "--dry-run", **flags, **steps)
-    assert "--per-batch-size 7 --max-steps 50 --lr-steps 25,35,40" in done.stderr
+    assert "--per-batch-size 7 --max-steps 50 --lr 0.00546 --lr-steps 25,35,40" in done.stderr
     done = run_recipe("11_train_triplet.sh", "--dry-run", **flags, **steps)
     assert "--per-batch-size 6 --max-steps 8 --triplet-bag-size 60" in done.stderr
     for name in ("08_train_r50_cosineface.sh", "11_train_triplet.sh"):
@@ -308,7 +308,7 @@ def test_the_steps_of_the_readme_as_pasted(repository, tmp_path):
         source = repository / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
     make_photos(tmp_path / "photos")
-    settings = {"MAX_STEPS": "2", "BATCH": "6", "TRIPLET_STEPS": "1", "HELDOUT_PEOPLE": "0.4"}
+    settings = {"MAX_STEPS": "2", "BATCH": "9", "TRIPLET_STEPS": "1", "HELDOUT_PEOPLE": "0.4"}
     done = subprocess.run(
         ["bash", "-e"], input=block.split("```")[0], cwd=tmp_path, text=True, capture_output=True,
         env={**os.environ, "VENV": sys.prefix, "OMP_NUM_THREADS": "1", **settings},

@@ -100,8 +100,8 @@ def test_defaults_are_those_of_a_face_network(build):
     ("network", "flags", "message"),
     [
         ("p50", {}, "expected one of p68, p92, p107, p131"),
-        ("p92", {"version_input": 2}, "a p network accepts 0, 1"),
-        ("i2", {"version_input": 2}, "an i network accepts 0, 1"),
+        ("p92", {"version_input": 3}, "a p network accepts 0, 1, 2"),
+        ("i2", {"version_input": 3}, "an i network accepts 0, 1, 2"),
         ("x1", {"version_input": 3}, "an x network accepts 0, 1, 2"),
         ("p92", {"version_output": "GNAP"}, "ends in 2688"),
         ("i2", {"version_output": "GNAP"}, "ends in 1536"),
