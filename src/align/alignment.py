@@ -19,7 +19,7 @@ from src.align.journal import Journal, Outcome
 from src.align.jpeg_2018 import read_photo_2018
 from src.align.ladder import FACE_CHOICES, WAYS, Photo, align_photos
 from src.align.planning import Job, Settings, plan, remove_stale
-from src.common.errors import InputError
+from src.common.errors import InputError, listed
 from src.common.output_files import whole_file
 from src.common.parallel import ordered_map
 from src.common.sources import numbered
@@ -215,9 +215,12 @@ def _outcomes(
 
 
 def _align_all(jobs: Sequence[Job], settings: Settings, workers: int) -> Iterator[Outcome]:
-    if not jobs:
-        return
     groups = list(_groups(jobs))
     work = functools.partial(align_group, settings=settings)
-    for outcomes in ordered_map(work, groups, min(workers, len(groups)), "aligning", count=len):
+    workers = min(workers, len(groups)) or 1
+    for outcomes in ordered_map(work, groups, workers, "aligning", count=len, name=_photos_of):
         yield from outcomes
+
+
+def _photos_of(group: Sequence[Job]) -> str:
+    return listed(job.photo for job in group)

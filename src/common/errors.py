@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from types import FrameType, TracebackType
 from typing import Any, NoReturn, TextIO
@@ -14,15 +15,15 @@ from typing import Any, NoReturn, TextIO
 CLOSED_PIPE = 141  # the exit status of a program whose output pipe was closed: 128 + SIGPIPE
 INTERRUPTED = 130  # the exit status of a program that was interrupted: 128 + SIGINT
 TERMINATED = 143  # the exit status of a program that was terminated: 128 + SIGTERM
-WORKER_DIED = 3  # the exit status of a command whose worker process was killed twice
+WORKER_KILLED = 3  # the exit status after a worker process was killed, or memory ran out
 
 
 class InputError(ValueError):
     """Wrong input; the message says what was expected, what was found, and how to fix it."""
 
 
-class WorkerDied(Exception):
-    """A worker process was killed, and so was the one that tried its work again."""
+class WorkerKilled(Exception):
+    """A worker process was killed, and again when its work was repeated; the message names it."""
 
 
 class StopRequested(Exception):
@@ -95,9 +96,9 @@ def run_command(main: Callable[[], int | None]) -> NoReturn:
     """Runs a command's `main` and exits: with status 2 and one line, no traceback, on wrong input.
 
     Errors of the operating system (a missing file, a full disk, a folder instead of a file) are
-    treated in the same way; they name the file. `WorkerDied` gives status 3, Ctrl-C 130 and SIGTERM
-    143, with one line too. If the output is piped to a program that stops reading, such as `head`,
-    the command ends silently.
+    treated in the same way; they name the file. `WorkerKilled` and a lack of memory give status 3,
+    Ctrl-C 130 and SIGTERM 143, with one line too. If the output is piped to a program that stops
+    reading, such as `head`, the command ends silently.
 
     Parameters
     ----------
@@ -114,13 +115,27 @@ def run_command(main: Callable[[], int | None]) -> NoReturn:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(CLOSED_PIPE)
-    except (InputError, OSError, WorkerDied) as error:
+    except (InputError, OSError) as error:
         logging.getLogger(__name__).debug("the error came from here", exc_info=True)
-        print(f"error: {printable(str(error))}", file=sys.stderr)
-        sys.exit(WORKER_DIED if isinstance(error, WorkerDied) else 2)
-    except KeyboardInterrupt as interrupt:
-        print("interrupted; run the same command again to continue", file=sys.stderr)
-        sys.exit(TERMINATED if isinstance(interrupt, Terminated) else INTERRUPTED)
+        _exit(error, f"error: {printable(str(error))}", 2)
+    except WorkerKilled as error:
+        _exit(error, f"error: {printable(str(error))}", WORKER_KILLED)
+    except MemoryError as error:
+        _exit(error, "error: out of memory: use fewer workers or smaller batches", WORKER_KILLED)
+    except KeyboardInterrupt as error:
+        status = TERMINATED if isinstance(error, Terminated) else INTERRUPTED
+        _exit(error, "interrupted; run the same command again to continue", status)
+    sys.exit(status)
+
+
+def _exit(error: BaseException, line: str, status: int) -> NoReturn:
+    """Ends the program with one line."""
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):  # what follows is short
+            signal.signal(number, signal.SIG_IGN)
+    # Ends suspended generators, and with them worker processes that still have work.
+    traceback.clear_frames(error.__traceback__)
+    print(line, file=sys.stderr)
     sys.exit(status)
 
 

@@ -232,7 +232,13 @@ def _encoded_lines(
     chunks = [(lines[at : at + CHUNK], settings) for at in range(0, len(lines), CHUNK)]
     threads = all(line.startswith("1") for _, line in lines)
     results = ordered_map(
-        encode_chunk, chunks, workers, "pack", unit=f"{CHUNK} photos", threads=threads
+        encode_chunk,
+        chunks,
+        workers,
+        "pack",
+        unit=f"{CHUNK} photos",
+        threads=threads,
+        name=lambda chunk: f"list lines {chunk[0][0][0]} to {chunk[0][-1][0]}",
     )
     for (chunk, _), encoded in zip(chunks, results, strict=True):
         for (number, _), result in zip(chunk, encoded, strict=True):

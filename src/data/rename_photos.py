@@ -119,7 +119,9 @@ def _rename(
     tasks = [(file, table.new_name(file)) for file in waiting]
     bad = []
     workers = max(1, min(workers, len(tasks) // 50))
-    reasons = ordered_map(convert, tasks, workers, "rename")
+    reasons = ordered_map(
+        convert, tasks, workers, "rename", name=lambda task: os.path.join(input_dir, task[0])
+    )
     for file, reason in zip(waiting, reasons, strict=True):
         table.set_state(file, f"{SKIPPED}: {reason}" if reason else DONE)
         if reason:

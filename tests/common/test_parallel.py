@@ -1,135 +1,94 @@
-"""Workers that are killed, and parents that are."""
+"""Work in processes of which some die, and results that keep their order."""
 
+import functools
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 
-BEGINNING = """
-import logging, os, signal, sys, time
-from src.common.errors import run_command
-from src.common.log import configure_logging
+from src.common.errors import WorkerKilled
 from src.common.parallel import ordered_map
 
+
 def square(number):
-    with open(f"{folder}/{number}-{os.getpid()}", "w"):
-        pass
-    return number**2
-
-def die(number):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-def die_once(number):
-    if number == 3 and not os.path.exists(f"{folder}/died"):
-        os.mkdir(f"{folder}/died")
-        die(number)
-    return square(number)
-
-def die_at_5(number):
-    return die(number) if number == 5 else square(number)
-
-def wait(number):
-    square(number)
-    time.sleep(60)
-
-def main():
-    configure_logging()
-    for result in ordered_map(FUNCTION, range(8), 2, "test"):
-        print(result, flush=True)
-
-if __name__ == "__main__":
-    folder = sys.argv[1]
-    run_command(main)
-"""
+    return number * number
 
 
-@pytest.fixture
-def start(tmp_path):
-    """Starts the program with one of its functions, in a process group of its own."""
-
-    def start_with(function):
-        program = BEGINNING.replace("FUNCTION", function)
-        program = program.replace("folder = sys.argv[1]", f"folder = {str(tmp_path)!r}")
-        (tmp_path / "calls").mkdir()
-        path = tmp_path / "program.py"
-        path.write_text(program.replace("{folder}", str(tmp_path / "calls")))
-        return subprocess.Popen(
-            [sys.executable, path],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-            env={**os.environ, "PYTHONPATH": os.getcwd()},
-        )
-
-    return start_with
+def square_unless(number, fatal, marker, once, how="kill"):
+    """The square; at one number the process kills itself, the first time or each time."""
+    if number == fatal and not (once and marker.exists()):
+        marker.touch()
+        if how == "memory":
+            raise MemoryError
+        os.kill(os.getpid(), signal.SIGKILL)
+    with open(f"{marker}.calls", "a") as file:
+        file.write(f"{number} {os.getpid()}\n")
+    time.sleep(0.002)
+    return number * number
 
 
-def processes(group):
-    """Numbers of the living processes of a group."""
-    listed = subprocess.run(["ps", "-eo", "pid=,pgid=,stat="], capture_output=True, text=True)
-    rows = [line.split() for line in listed.stdout.splitlines()]
-    return [int(pid) for pid, of, state in rows if int(of) == group and state[0] != "Z"]
+def test_results_keep_the_order():
+    for threads in (False, True):
+        results = ordered_map(square, range(50), 2, "test", threads=threads)
+        assert list(results) == [n * n for n in range(50)]
+    assert list(ordered_map(square, [], 1, "test")) == []
 
 
-def ended(group, seconds=5):
-    """Whether all processes of a group end in that time."""
-    until = time.monotonic() + seconds
-    while processes(group) and time.monotonic() < until:
-        time.sleep(0.1)
-    return not processes(group)
+@pytest.mark.parametrize("how", ["kill", "memory"])
+@pytest.mark.parametrize("fatal", [0, 20, 39])
+def test_the_work_of_a_worker_that_dies_once_is_repeated(tmp_path, caplog, fatal, how):
+    work = functools.partial(
+        square_unless, fatal=fatal, marker=tmp_path / "died", once=True, how=how
+    )
+    assert list(ordered_map(work, range(40), 2, "test")) == [n * n for n in range(40)]
+    assert (tmp_path / "died").exists()
+    assert caplog.messages == [
+        "a worker process was killed, perhaps because memory ran out; its work is repeated"
+    ]
 
 
-def test_a_killed_worker_is_replaced_once(start):
-    process = start("die_once")
-    out, err = process.communicate()
-    assert out.split() == [str(number**2) for number in range(8)]
-    assert process.returncode == 0
-    assert "a worker process died (killed, or out of memory): its work is tried again" in err
-    assert "Traceback" not in err
+@pytest.mark.parametrize("how", ["kill", "memory"])
+def test_an_item_at_which_workers_always_die_is_named(tmp_path, how):
+    work = functools.partial(square_unless, fatal=20, marker=tmp_path / "died", once=False, how=how)
+    results = ordered_map(work, range(40), 2, "test", name="photo {}.jpg".format)
+    given = []
+    with pytest.raises(WorkerKilled, match=r"photo 20\.jpg: .* killed here twice.* fewer workers"):
+        for result in results:
+            given.append(result)
+    assert given == [n * n for n in range(20)]
+    assert list(ordered_map(square, range(9), 2, "test")) == [n * n for n in range(9)]
 
 
-@pytest.mark.parametrize(("function", "results"), [("die", 0), ("die_at_5", 5)])
-def test_a_worker_that_dies_twice_ends_the_command_with_one_line(start, function, results):
-    process = start(function)
-    out, err = process.communicate()
-    assert process.returncode == 3
-    assert len(out.split()) <= results
-    assert "error: a worker process died twice at the same work" in err
-    assert "with fewer workers" in err
-    assert "Traceback" not in err
+def test_several_deaths_are_survived(tmp_path):
+    """As when memory is short for a while."""
+    work = functools.partial(die_at_tens, folder=tmp_path)
+    assert list(ordered_map(work, range(60), 2, "test")) == [n * n for n in range(60)]
+    assert len(list(tmp_path.iterdir())) == 6
 
 
-@pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"]
-)
-def test_a_signal_ends_the_command_and_its_workers_with_one_line(start, tmp_path, number, status):
-    process = start("wait")
-    wait_for_work(tmp_path / "calls")
-    os.killpg(process.pid, number)  # as a terminal does
-    begun = time.monotonic()
-    out, err = process.communicate(timeout=30)
-    assert time.monotonic() - begun < 5
-    assert (process.returncode, out) == (status, "")
-    assert err == "interrupted; run the same command again to continue\n"
-    assert ended(process.pid)
+def die_at_tens(number, folder):
+    if number % 10 == 0 and not (folder / str(number)).exists():
+        (folder / str(number)).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number * number
 
 
-def test_workers_end_soon_after_their_parent_is_killed(start, tmp_path):
-    process = start("wait")
-    wait_for_work(tmp_path / "calls")
-    process.kill()
-    process.wait()
-    assert ended(process.pid)
-    process.stdout.close()
-    process.stderr.close()
+def test_few_items_are_repeated(tmp_path):
+    work = functools.partial(square_unless, fatal=20, marker=tmp_path / "died", once=True)
+    list(ordered_map(work, range(40), 2, "test"))
+    calls = (tmp_path / "died.calls").read_text().splitlines()
+    assert len(calls) < 60
+    assert str(os.getpid()) not in {call.split()[1] for call in calls}
 
 
-def wait_for_work(folder):
-    """Waits until both workers are at work."""
-    until = time.monotonic() + 30
-    while len(list(folder.iterdir())) < 2 and time.monotonic() < until:
-        time.sleep(0.05)
+def test_workers_end_with_the_results_that_are_not_taken(tmp_path, recwarn):
+    marker = tmp_path / "never"
+    work = functools.partial(square_unless, fatal=-1, marker=marker, once=False)
+    results = ordered_map(work, range(10000), 2, "test")
+    next(results)
+    results.close()
+    before = (tmp_path / "never.calls").read_text()
+    time.sleep(0.2)
+    assert (tmp_path / "never.calls").read_text() == before
+    assert not recwarn.list
