@@ -38,6 +38,8 @@ from src.common.output_files import lies_within, whole_file
 from src.common.sources import claim, numbered
 from src.formats.photo_sets import DATASETS, get_dataset
 
+WAY_NAMES = tuple(way.description for way in WAYS)
+
 __all__ = ["IOU", "main", "parse_arguments", "to_rgb"]
 
 
@@ -53,6 +55,7 @@ def align(
     settings: Settings,
     workers: int,
     add: bool = False,
+    ways: Sequence[str] = WAY_NAMES,
 ) -> None:
     """Aligns the photos of a data set and prints a summary.
 
@@ -64,6 +67,8 @@ def align(
         Number of processes.
     add
         Whether the output folder may already belong to another input folder.
+    ways
+        Descriptions of the counters, for the summary.
 
     Raises
     ------
@@ -83,15 +88,16 @@ def align(
     if not dataset:
         raise InputError(f"{input_dir}: no photos where --name {name} expects them (see --help)")
     print("Creating networks and loading parameters")
-    for parameter in (SMALLEST_FACE, list(THRESHOLDS), PYRAMID_FACTOR):
-        print(parameter)
+    if settings.style == "megaface":  # 2018: `align_lfw` did not print them
+        for parameter in (SMALLEST_FACE, list(THRESHOLDS), PYRAMID_FACTOR):
+            print(parameter)
     with only_writer(output_dir, "--output-dir"):
         source, _ = claim(output_dir, input_dir, add)
         counters, skipped = align_dataset(
             dataset, output_dir, settings, workers, _print_progress, source
         )
         path = os.path.join(output_dir, f"{numbered(LIST_NAME, source)}.skipped")
-        _print_summary(counters, skipped, len(dataset), path)
+        _print_summary(counters, skipped, len(dataset), path, ways)
 
 
 def _print_progress(number: int, counters: np.ndarray) -> None:
@@ -101,12 +107,16 @@ def _print_progress(number: int, counters: np.ndarray) -> None:
 
 
 def _print_summary(
-    counters: np.ndarray, skipped: Sequence[tuple[str, str]], total: int, path: str
+    counters: np.ndarray,
+    skipped: Sequence[tuple[str, str]],
+    total: int,
+    path: str,
+    ways: Sequence[str],
 ) -> None:
     """Prints the counts and lists skipped photos in a file; InputError if no photo was aligned."""
     print(f"aligned {counters.sum()} of {total} photos")
-    for count, way in zip(counters, WAYS, strict=True):
-        print(f"{count:8d}  {way.description}")
+    for count, way in zip(counters, ways, strict=False):
+        print(f"{count:8d}  {way}")
     with whole_file(path, "w", errors="surrogateescape") as file:
         for photo, reason in skipped:
             # Names with a tab or newline, which are skipped, must not break this file either.

@@ -18,6 +18,7 @@ from src.align.detector import MtcnnDetector
 from src.align.journal import Journal, Outcome
 from src.align.jpeg_2018 import read_photo_2018
 from src.align.ladder import FACE_CHOICES, WAYS, Photo, align_photos
+from src.align.lfw_style import align_lfw_photos, lfw_detector
 from src.align.planning import Job, Settings, plan, remove_stale
 from src.common.errors import InputError, listed
 from src.common.output_files import whole_file
@@ -46,6 +47,24 @@ def _detector(det_model: str | None) -> MtcnnDetector:
     return MtcnnDetector.create(det_model)
 
 
+def _align_megaface_style(photos: Sequence[Photo], settings: Settings) -> None:
+    align_photos(
+        photos,
+        _detector(settings.det_model),
+        settings.image_size,
+        settings.keep_undetected,
+        FACE_CHOICES[settings.face],
+    )
+
+
+def _align_lfw_style(photos: Sequence[Photo], settings: Settings) -> None:
+    align_lfw_photos(photos, lfw_detector(_detector(settings.det_model)), settings.image_size)
+
+
+STYLES = {"megaface": _align_megaface_style, "lfw": _align_lfw_style}
+"""How photos are aligned, by the name of 2018's script."""
+
+
 def align_group(jobs: Sequence[Job], settings: Settings) -> list[Outcome]:
     """Aligns some photos, and writes each face to its target, complete or not at all."""
     outcomes: list[Outcome] = []
@@ -70,13 +89,8 @@ def _read_or_explain(job: Job) -> Photo | Outcome:
 
 def _align_opened(opened: list[tuple[Job, Photo | Outcome]], settings: Settings) -> list[Outcome]:
     """The outcomes of photos that are in memory, or could not be read."""
-    align_photos(
-        [photo for _, photo in opened if isinstance(photo, Photo)],
-        _detector(settings.det_model),
-        settings.image_size,
-        settings.keep_undetected,
-        FACE_CHOICES[settings.face],
-    )
+    photos = [photo for _, photo in opened if isinstance(photo, Photo)]
+    STYLES[settings.style](photos, settings)
     outcomes = []
     for job, photo in opened:
         if isinstance(photo, Photo) and photo.face is not None:

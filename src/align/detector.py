@@ -69,3 +69,22 @@ class MtcnnDetector(NamedTuple):
             Faces(*detect_face_force(image, box, *self))
             for image, box in zip(images, boxes, strict=True)
         ]
+
+
+class TunedMtcnn(NamedTuple):
+    """MTCNN with other thresholds and another step between the scales of its pyramid."""
+
+    mtcnn: MtcnnDetector
+    thresholds: tuple[float, float, float]
+    factor: float
+
+    def find(self, images: Sequence[np.ndarray], smallest: Sequence[int]) -> list[Faces]:
+        """See `Detector`."""
+        return [
+            Faces(*detect_face(image, minsize, *self.mtcnn, self.thresholds, self.factor))
+            for image, minsize in zip(images, smallest, strict=True)
+        ]
+
+    def force(self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray]) -> list[Faces]:
+        """See `Detector`."""
+        return self.mtcnn.force(images, boxes)

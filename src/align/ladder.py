@@ -145,7 +145,7 @@ def locate(
         if photo.waiting and (photo.bbox is None or photo.landmark is None)
     ]
     images = [photo.image for photo in unknown]
-    found = _detect(detector.find, unknown, images, [SMALLEST_FACE] * len(unknown))
+    found = detect_each(detector.find, unknown, images, [SMALLEST_FACE] * len(unknown))
     for photo, faces in zip(unknown, found, strict=True):
         if len(faces.boxes):
             chosen = choose(faces.boxes, photo.image)
@@ -157,7 +157,7 @@ def locate(
             )
 
 
-def _detect(
+def detect_each(
     method: Callable[..., list[Faces]], photos: Sequence[Photo], *inputs: Sequence[Any]
 ) -> list[Faces]:
     """The result of a detector's method; a photo that OpenCV rejects gets no faces, and a reason.
@@ -177,7 +177,7 @@ def _detect(
         if len(photos) > 1:
             rows = zip(photos, *inputs, strict=True)
             return [
-                _detect(method, [photo], *([value] for value in row))[0] for photo, *row in rows
+                detect_each(method, [photo], *([value] for value in row))[0] for photo, *row in rows
             ]
         with photos[0].skipped_on_error():
             raise
@@ -204,7 +204,7 @@ def around_landmarks(
             frame = cv2.warpAffine(photo.image, matrix, (2 * width, 2 * height), borderValue=0.0)
             framed.append(photo)
             frames.append(frame)
-    found = _detect(detector.find, framed, frames, [height] * len(framed))
+    found = detect_each(detector.find, framed, frames, [height] * len(framed))
     for photo, frame, faces in zip(framed, frames, found, strict=True):
         if len(faces.boxes):
             with photo.skipped_on_error():
@@ -219,7 +219,7 @@ def at_box(
     known = [(photo, photo.bbox) for photo in photos if photo.bbox is not None]
     images = [photo.image for photo, _ in known]
     smallest = [max(image.shape[0] // 4, 1) for image in images]
-    found = _detect(detector.find, [photo for photo, _ in known], images, smallest)
+    found = detect_each(detector.find, [photo for photo, _ in known], images, smallest)
     for (photo, bbox), faces in zip(known, found, strict=True):
         overlaps = [IOU(bbox, box) for box in faces.boxes]
         if overlaps and max(overlaps) > MINIMUM_OVERLAP:
@@ -235,7 +235,7 @@ def in_box(
     known = [(photo, photo.bbox) for photo in photos if photo.bbox is not None]
     boxes = [bbox for _, bbox in known]
     images = [photo.image for photo, _ in known]
-    found = _detect(detector.force, [photo for photo, _ in known], images, boxes)
+    found = detect_each(detector.force, [photo for photo, _ in known], images, boxes)
     for (photo, _), faces in zip(known, found, strict=True):
         if len(faces.boxes) and faces.boxes[0, 4] >= MINIMUM_FORCED_SCORE:
             with photo.skipped_on_error():

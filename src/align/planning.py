@@ -33,6 +33,7 @@ class Settings(NamedTuple):
     keep_undetected: bool = False
     det_model: str | None = None
     face: str = "first"
+    style: str = "megaface"  # a key of `src.align.alignment.STYLES`
 
 
 class Job(NamedTuple):
@@ -96,6 +97,8 @@ def plan(
     photo_of: dict[str, str] = {}
     for number, item in enumerate(dataset):
         name = face_name(item.image_path, source)
+        if settings.style == "lfw" and source == 1:
+            name = name.split(os.sep, 1)[1]  # 2018: `<person>/<photo>`, without the set
         target = os.path.join(output_dir, name)
         if os.path.abspath(target) == os.path.abspath(item.image_path):
             raise InputError(
@@ -133,7 +136,8 @@ def remove_stale(
     """
     if not jobs:
         return
-    root = os.sep.join(os.path.abspath(jobs[0].photo).split(os.sep)[:-3])
+    parts = os.path.abspath(jobs[0].photo).split(os.sep)
+    root = os.sep.join(parts[: -1 - jobs[0].key.name.count(os.sep)])
     removed, left = [], []
     for name in sorted(set(names).difference(job.key.name for job in jobs)):
         face = os.path.join(output_dir, name)
