@@ -41,7 +41,7 @@ def unfinished_name(name: str) -> str:
 
 @contextlib.contextmanager
 def whole_file(
-    path: Path, mode: str = "wb", size: int = 0, **open_arguments: Any
+    path: Path, mode: str = "wb", size: int = 0, keep: bool = False, **open_arguments: Any
 ) -> Iterator[IO[Any]]:
     """Yields a file, which gets its final name only if the block succeeds.
 
@@ -56,6 +56,9 @@ def whole_file(
         'wb' or 'w', as for `open`; text is UTF-8 with `\\n` newlines.
     size
         In bytes, if known: for the message when the disk is full.
+    keep
+        Whether to leave the unfinished file, for a run that continues it, if the block ends with
+        another error than InputError.
 
     Raises
     ------
@@ -79,9 +82,10 @@ def whole_file(
             yield file
             flush_to_disk(file)
             os.replace(aside, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.remove(aside)
+        except BaseException as error:
+            if not keep or isinstance(error, InputError):
+                with contextlib.suppress(OSError):
+                    os.remove(aside)
             raise
     _flush_folder(folder or ".")
 

@@ -1,7 +1,9 @@
 """Turns the lines of a list into the records of a face data set."""
 
+import contextlib
 import logging
 import os
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -20,6 +22,7 @@ from src.common.photos import (
     read_content,
     read_image,
 )
+from src.data.pack_journal import PackJournal
 from src.data.person_folders import printable
 from src.data.training_lists import NumberedLine, grouped_lines, read_listed_photos
 from src.formats.face_records import FaceRecordWriter, check_count
@@ -160,16 +163,30 @@ def check_aligned(content: bytes, path: str, image_size: Sequence[int]) -> None:
         decode_photo(content, path)
 
 
-def encode_chunk(task: tuple[list[NumberedLine], PackSettings]) -> list[EncodedFace | str]:
-    """For each line of (lines, settings) its encoded face, or why it cannot be read."""
+def made_from(lines: Sequence[NumberedLine], settings: PackSettings) -> int:
+    """A checksum that changes with the lines, the settings, or the files of the photos."""
+    checksum = zlib.crc32(repr(settings).encode())
+    for _, line in lines:
+        with contextlib.suppress(ValueError, OSError):
+            status = os.stat(find_photo(parse_lst_line(line)[0], settings.folder))
+            line += f"\t{status.st_size}\t{status.st_mtime_ns}"
+        checksum = zlib.crc32(line.encode("utf-8", "surrogateescape"), checksum)
+    return checksum
+
+
+def encode_chunk(
+    task: tuple[list[NumberedLine], PackSettings],
+) -> tuple[int, list[EncodedFace | str]]:
+    """(`made_from`; for each line of (lines, settings) its face, or why it cannot be read)."""
     lines, settings = task
+    origin = made_from(lines, settings)  # before the photos are read
     results: list[EncodedFace | str] = []
     for _, line in lines:
         try:
             results.append(encode_line(line, settings))
         except (InputError, OSError, cv2.error) as error:
             results.append(str(error))
-    return results
+    return origin, results
 
 
 def pack_list(
@@ -181,7 +198,8 @@ def pack_list(
 ) -> PackReport:
     """Packs a list into `path_rec` and its .idx.
 
-    The bytes do not depend on `workers`. Photos that cannot be read are logged and skipped.
+    The bytes do not depend on `workers`, nor on whether an earlier run was stopped on the way.
+    Photos that cannot be read are logged and skipped.
 
     Parameters
     ----------
@@ -202,16 +220,21 @@ def pack_list(
     check_count(len(photos.lines), len(labels), path_list)
     lines = grouped_lines(photos, path_list)
     skipped: list[tuple[int, str]] = []
-    with FaceRecordWriter(path_rec) as writer:
-        for count, (number, result) in enumerate(_encoded_lines(lines, settings, workers)):
-            if on_count:
-                on_count(count)
-            if isinstance(result, str):
-                skipped.append((number, result))
-                log.warning("%s: line %d skipped: %s", path_list, number, printable(result))
-            else:
-                label, aligned, content = result
-                writer.add_image([int(np.searchsorted(labels, label)), aligned], content)
+    count = 0
+    with PackJournal(path_rec) as journal, FaceRecordWriter(path_rec, keep=True) as writer:
+        for chunk, origin, results in _encoded_chunks(lines, settings, workers, journal):
+            for (number, _), result in zip(chunk, results, strict=True):
+                if on_count:
+                    on_count(count)
+                count += 1
+                if isinstance(result, str):
+                    skipped.append((number, result))
+                    log.warning("%s: line %d skipped: %s", path_list, number, printable(result))
+                else:
+                    label, aligned, content = result
+                    writer.add_image([int(np.searchsorted(labels, label)), aligned], content)
+            contents = [each if isinstance(each, str) else each[2] for each in results]
+            journal.add(origin, *writer.written(), contents)
         if not writer.images:
             raise InputError(
                 f"{path_list}: none of {len(lines)} photos can be packed; the first: "
@@ -225,21 +248,41 @@ def pack_list(
     return PackReport(writer.images, writer.identities, skipped, lost, new_labels)
 
 
-def _encoded_lines(
-    lines: list[NumberedLine], settings: PackSettings, workers: int
-) -> Iterator[tuple[int, EncodedFace | str]]:
-    """Yields (line number, encoded face or the reason why there is none), in order."""
+def _encoded_chunks(
+    lines: list[NumberedLine], settings: PackSettings, workers: int, journal: PackJournal
+) -> Iterator[tuple[list[NumberedLine], int, list[EncodedFace | str]]]:
+    """Yields (lines, what they were made from, their faces or reasons) for each chunk, in order."""
     chunks = [(lines[at : at + CHUNK], settings) for at in range(0, len(lines), CHUNK)]
-    threads = all(line.startswith("1") for _, line in lines)
+    done = 0
+    for (chunk, _), earlier in zip(chunks, journal.earlier(), strict=False):
+        if earlier.made_from != made_from(chunk, settings) or len(earlier.contents) != len(chunk):
+            break
+        yield chunk, earlier.made_from, _faces(chunk, earlier.contents)
+        done += 1
+    if done:
+        log.info("%d of %d photos are packed already", min(done * CHUNK, len(lines)), len(lines))
+    journal.forget_earlier()
     results = ordered_map(
         encode_chunk,
-        chunks,
+        chunks[done:],
         workers,
         "pack",
         unit=f"{CHUNK} photos",
-        threads=threads,
+        threads=all(line.startswith("1") for _, line in lines),
         name=lambda chunk: f"list lines {chunk[0][0][0]} to {chunk[0][-1][0]}",
     )
-    for (chunk, _), encoded in zip(chunks, results, strict=True):
-        for (number, _), result in zip(chunk, encoded, strict=True):
-            yield number, result
+    for (chunk, _), (origin, encoded) in zip(chunks[done:], results, strict=True):
+        yield chunk, origin, encoded
+
+
+def _faces(
+    chunk: Sequence[NumberedLine], contents: Sequence[bytes | str]
+) -> list[EncodedFace | str]:
+    faces: list[EncodedFace | str] = []
+    for (_, line), content in zip(chunk, contents, strict=True):
+        if isinstance(content, str):
+            faces.append(content)
+        else:
+            _, label, _, _, aligned = parse_lst_line(line)
+            faces.append((label, aligned, content))
+    return faces

@@ -180,6 +180,8 @@ class FaceRecordWriter:
     header_last
         Write record 0 after the identity records, not before them. 2018: face2rec2 wrote it before,
         dataset_merge after.
+    keep
+        As for `RecordWriter`.
 
     Attributes
     ----------
@@ -192,8 +194,10 @@ class FaceRecordWriter:
         renumbered in ascending order at the end, because a class without images cannot be learnt.
     """
 
-    def __init__(self, path_rec: str | os.PathLike[str], header_last: bool = False) -> None:
-        self._writer = RecordWriter(path_rec)
+    def __init__(
+        self, path_rec: str | os.PathLike[str], header_last: bool = False, keep: bool = False
+    ) -> None:
+        self._writer = RecordWriter(path_rec, keep)
         self._header_last = header_last
         self._starts: list[int] = []
         self._finished_labels: set[float] = set()
@@ -202,6 +206,10 @@ class FaceRecordWriter:
         self.labels: list[float] = []
         self.new_labels: dict[float, int] = {}
         self.images = 0
+
+    def written(self) -> tuple[int, int]:
+        """See `RecordWriter.written`."""
+        return self._writer.written()
 
     @property
     def identities(self) -> int:

@@ -4,6 +4,7 @@ import codecs
 import contextlib
 import os
 import struct
+import zlib
 from collections.abc import Sequence
 from types import TracebackType
 
@@ -161,19 +162,22 @@ class RecordWriter:
     ----------
     path_rec
         The .rec; the .idx next to it has the same name.
+    keep
+        Whether to leave the unfinished records when they are interrupted; see `whole_file`.
     """
 
-    def __init__(self, path_rec: str | os.PathLike[str]) -> None:
+    def __init__(self, path_rec: str | os.PathLike[str], keep: bool = False) -> None:
         self.path = os.fspath(path_rec)
         self.path_idx = os.path.splitext(self.path)[0] + ".idx"
+        self._keep = keep
         self._files = contextlib.ExitStack()
 
     def __enter__(self) -> "RecordWriter":
         # The .idx is opened first and so renamed last: there is never an index without records.
         self._idx = self._files.enter_context(whole_file(self.path_idx))
-        self._rec = self._files.enter_context(whole_file(self.path))
+        self._rec = self._files.enter_context(whole_file(self.path, keep=self._keep))
         self._files.push(self._before_renaming)
-        self._offset = 0
+        self._offset = self._checksum = 0
         return self
 
     def __exit__(
@@ -202,7 +206,14 @@ class RecordWriter:
         self._idx.write(b"%d\t%d\n" % (index, offset))
         self._rec.write(encoded)
         self._offset += len(encoded)
+        self._checksum = zlib.crc32(encoded, self._checksum)
         return offset
+
+    def written(self) -> tuple[int, int]:
+        """Flushes the file; (end of the records so far, CRC-32 of those since the last call)."""
+        self._rec.flush()
+        checksum, self._checksum = self._checksum, 0
+        return self._offset, checksum
 
     def change_label(self, offset: int, label: float, flag: int) -> None:
         """Replaces the first label of the record at `offset`; `flag` is the record's."""
