@@ -76,6 +76,7 @@ setup(
         "cpu": ["mxnet==1.9.1", OLDER_NUMPY],
         "cu112": ["mxnet-cu112==1.9.1", OLDER_NUMPY, *CUDA_LIBRARIES],
         "onnx": ONNX,
+        "heic": ["pillow-heif>=0.13"],  # photos of iPhones
         "dev": [
             "pytest>=8",
             "pytest-timeout",

@@ -93,7 +93,7 @@ install_package() {
     check_python
     [ "$DRY_RUN" != 1 ] || return 0
     installed=$(cat "$(installed_path)" 2>/dev/null || true)
-    if [ -z "$installed" ] && has_package "$VENV"; then
+    if ! compgen -G "$VENV/installed-*" >/dev/null && has_package "$VENV"; then
         # Somebody has installed it by hand, with the extras of their choice.
         [ "${WITH_TESTS:-0}" != 1 ] || "$VENV/bin/python" -c 'import pytest, xdist' 2>/dev/null ||
             die "$VENV has no pytest: pip install -e '.[cpu,dev]' (or cu112,dev)"

@@ -11,11 +11,12 @@ import src
 
 DISTRIBUTIONS = {
     "PIL": "pillow",
+    "pillow_heif": "pillow-heif",
     "cv2": "opencv-python",
     "skimage": "scikit-image",
     "sklearn": "scikit-learn",
 }
-EXTRAS = {"mxnet": "cpu", "onnx": "onnx", "onnxruntime": "onnx"}
+EXTRAS = {"mxnet": "cpu", "onnx": "onnx", "onnxruntime": "onnx", "pillow_heif": "heic"}
 
 
 @pytest.fixture(scope="module")

@@ -107,7 +107,12 @@ def _rename(
     """What `rename_photos` returns."""
     files = [file for folder in folders for file in folder.files]
     _remove_gone(table, input_dir, output_dir, files)
-    waiting = [file for file in files if not _is_done(table, input_dir, output_dir, file)]
+    waiting = []
+    for file in files:
+        if _is_done(table, input_dir, output_dir, file):
+            table.set_state(file, DONE)  # also if a killed run could not write that
+        else:
+            waiting.append(file)
     for file in waiting:
         # An old result must not count as the new one if this run is killed.
         _remove(os.path.join(output_dir, table.new_name(file)))

@@ -290,6 +290,7 @@ def test_a_killed_run_is_resumed_where_it_was(photos, output, monkeypatch):
     assert len(made(output)) == 5
     monkeypatch.undo()
     assert rename_photos(photos, output) == (3, 5, [])
+    assert [state for *_, state in read_table(output)[1:]] == ["done"] * 8
 
 
 def test_a_table_of_version_1_1_is_understood(photos, output):

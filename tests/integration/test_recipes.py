@@ -237,10 +237,17 @@ def test_another_python_than_that_of_the_environment_is_an_error(run_recipe, tmp
     assert f"but {sys.prefix} has {own}: set VENV to another folder, or unset PYTHON" in done.stderr
 
 
-def test_a_failed_installation_names_proxy_mirror_and_wheelhouse(repository, tmp_path):
+@pytest.mark.parametrize("before", ["new", "older setup.py"])
+def test_a_failed_installation_names_proxy_mirror_and_wheelhouse(repository, tmp_path, before):
+    """Also when the package of an older setup.py is installed already."""
     python = tmp_path / "bin" / "python"
     python.parent.mkdir()
-    python.write_text('#!/bin/sh\ncase "$*" in *pip*|*"import os, sys, src"*) exit 1 ;; esac\n')
+    failing = "*pip*"
+    if before == "new":
+        failing += '|*"import os, sys, src"*'
+    else:
+        (tmp_path / "installed-1").write_text("cpu")
+    python.write_text(f'#!/bin/sh\ncase "$*" in {failing}) exit 1 ;; esac\n')
     python.chmod(0o755)
     done = run_bash(f'. "{repository}/recipes/install.sh"', VENV=tmp_path, PYTHON="")
     assert done.returncode == 1

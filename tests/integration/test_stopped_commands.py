@@ -51,6 +51,8 @@ class Command:
                 stdout=stdout,
                 stderr=stderr,
                 start_new_session=True,
+                # A shell ignores Ctrl-C in what it starts in the background, such as these tests.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
                 env={**os.environ, "OMP_NUM_THREADS": "1"},
             )
 
