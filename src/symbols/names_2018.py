@@ -3,7 +3,7 @@
 They are found where they were: `fresnet.residual_unit_v3`, `symbol_utils.Conv`, …
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Any
 
 from src.common.mxnet_backend import mx
@@ -37,89 +37,51 @@ def Linear(
     return linear_convolution(data, num_filter, f"{name}{suffix}", kernel, stride, pad, num_group)
 
 
-def _versions(settings: Mapping[str, Any], version_input: int) -> fresnet.Versions:
-    return fresnet.Versions(
-        se=settings.get("version_se", 1),
-        input=version_input,
-        act=settings.get("version_act", "prelu"),
-        bn_mom=settings.get("bn_mom", 0.9),
-    )
+def _unit(unit: Callable[..., mx.sym.Symbol], version_input: int) -> Callable[..., mx.sym.Symbol]:
+    """A unit of `fresnet` with 2018's arguments."""
+
+    def build(
+        data: mx.sym.Symbol,
+        num_filter: int,
+        stride: Size,
+        dim_match: bool,
+        name: str,
+        bottle_neck: bool,
+        **settings: Any,
+    ) -> mx.sym.Symbol:
+        """A residual unit.
+
+        Parameters
+        ----------
+        data
+            (N, C, H, W)
+        num_filter
+            Channels of the result.
+        dim_match
+            Whether the shortcut is the input itself.
+        settings
+            version_se (1), version_act ('prelu') and bn_mom (0.9); others have no effect.
+        """
+        versions = fresnet.Versions(
+            se=settings.get("version_se", 1),
+            input=version_input,
+            act=settings.get("version_act", "prelu"),
+            bn_mom=settings.get("bn_mom", 0.9),
+        )
+        first = stride[0] if isinstance(stride, tuple) else stride
+        return unit(data, (num_filter, first, bottle_neck), not dim_match, name, versions)
+
+    return build
 
 
-def _shape(num_filter: int, stride: Size, bottle_neck: bool) -> fresnet.Shape:
-    return num_filter, stride[0] if isinstance(stride, tuple) else stride, bottle_neck
-
-
-def residual_unit_v1(
-    data: mx.sym.Symbol,
-    num_filter: int,
-    stride: Size,
-    dim_match: bool,
-    name: str,
-    bottle_neck: bool,
-    **settings: Any,
-) -> mx.sym.Symbol:
-    """`fresnet.unit_1` whose first convolution has the stride.
-
-    Parameters
-    ----------
-    data
-        (N, C, H, W)
-    num_filter
-        Channels of the result.
-    dim_match
-        Whether the shortcut is the input itself.
-    settings
-        version_se (1), version_act ('prelu') and bn_mom (0.9); others have no effect.
-    """
-    shape = _shape(num_filter, stride, bottle_neck)
-    return fresnet.unit_1(data, shape, not dim_match, name, _versions(settings, 0))
-
-
-def residual_unit_v1_L(
-    data: mx.sym.Symbol,
-    num_filter: int,
-    stride: Size,
-    dim_match: bool,
-    name: str,
-    bottle_neck: bool,
-    **settings: Any,
-) -> mx.sym.Symbol:
-    """`fresnet.unit_1` whose last convolution has the stride; parameters as above."""
-    shape = _shape(num_filter, stride, bottle_neck)
-    return fresnet.unit_1(data, shape, not dim_match, name, _versions(settings, 1))
-
-
-def residual_unit_v2(
-    data: mx.sym.Symbol,
-    num_filter: int,
-    stride: Size,
-    dim_match: bool,
-    name: str,
-    bottle_neck: bool,
-    **settings: Any,
-) -> mx.sym.Symbol:
-    """`fresnet.unit_2`; parameters as above."""
-    shape = _shape(num_filter, stride, bottle_neck)
-    return fresnet.unit_2(data, shape, not dim_match, name, _versions(settings, 1))
-
-
-def residual_unit_v3(
-    data: mx.sym.Symbol,
-    num_filter: int,
-    stride: Size,
-    dim_match: bool,
-    name: str,
-    bottle_neck: bool,
-    **settings: Any,
-) -> mx.sym.Symbol:
-    """`fresnet.unit_3`; parameters as above."""
-    shape = _shape(num_filter, stride, bottle_neck)
-    return fresnet.unit_3(data, shape, not dim_match, name, _versions(settings, 1))
+residual_unit_v1 = _unit(fresnet.unit_1, 0)  # the first convolution has the stride
+residual_unit_v1_L = _unit(fresnet.unit_1, 1)  # the last one has it
+residual_unit_v2 = _unit(fresnet.unit_2, 1)
+residual_unit_v3 = _unit(fresnet.unit_3, 1)
 
 
 def residual_unit(*args: Any, **settings: Any) -> mx.sym.Symbol:
-    """The unit of `version_unit` (3) and `version_input` (1); parameters as above."""
+    """The unit of `version_unit` (3) and `version_input` (1); other arguments as for each unit."""
     version = settings.get("version_unit", 3)
     if version == 1:
         first = settings.get("version_input", 1) == 0
