@@ -46,7 +46,7 @@ def progress(
     return iter(tqdm(iterable, desc=description, unit=f" {unit}", total=total, disable=None))
 
 
-class _FileHandler(logging.StreamHandler[TextIO]):
+class _FileHandler(logging.StreamHandler):
     """Writes the lines to an open file; a full disk ends the run with one error that names it."""
 
     def emit(self, record: logging.LogRecord) -> None:
