@@ -69,7 +69,7 @@ detect_extras() {
 
 # opencv-python needs libGL. If that is missing, opencv-python-headless of the same version is
 # installed instead: the same cv2 without that dependency. Both packages own the folder cv2, so both
-# are removed first, and the other one is unpacked anew.
+# are removed first, and the other one is installed completely.
 ensure_opencv() {
     local problem version
     problem=$("$VENV/bin/python" -c 'import cv2' 2>&1) && return
@@ -93,7 +93,7 @@ install_package() {
     check_python
     [ "$DRY_RUN" != 1 ] || return 0
     installed=$(cat "$(installed_path)" 2>/dev/null || true)
-    if ! compgen -G "$VENV/installed-*" >/dev/null && has_package "$VENV"; then
+    if [ -z "${EXTRAS:-}" ] && ! compgen -G "$VENV/installed-*" >/dev/null && has_package "$VENV"; then
         # Somebody has installed it by hand, with the extras of their choice.
         [ "${WITH_TESTS:-0}" != 1 ] || "$VENV/bin/python" -c 'import pytest, xdist' 2>/dev/null ||
             die "$VENV has no pytest: pip install -e '.[cpu,dev]' (or cu112,dev)"

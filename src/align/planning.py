@@ -1,6 +1,5 @@
 """What is to be aligned: a job for each photo, with the name of its face."""
 
-import contextlib
 import logging
 import os
 import zlib
@@ -13,7 +12,7 @@ from easydict import EasyDict
 from src.align.journal import SETTINGS_OF_VERSION_1, Key
 from src.common.errors import InputError, listed, printable
 from src.common.folders import may_exist
-from src.common.output_files import LONGEST_NAME
+from src.common.output_files import LONGEST_NAME, remove_result
 from src.formats.photo_sets import OWN_FILES
 
 log = logging.getLogger(__name__)
@@ -148,9 +147,7 @@ def remove_stale(
         if may_exist(photo) or may_exist(photo.removesuffix(".jpg")):
             left.append(name)
             continue
-        os.remove(face)
-        with contextlib.suppress(OSError):  # other faces of that person
-            os.rmdir(os.path.dirname(face))
+        remove_result(face)
         removed.append(name)
     if removed:
         log.warning(

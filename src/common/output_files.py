@@ -134,6 +134,14 @@ def full_disk_named(path: Path, size: int = 0, kept: str = "") -> Iterator[None]
         ) from None
 
 
+def remove_result(path: Path) -> None:
+    """Removes a file if it exists, and then its folder if that is empty."""
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(path)
+    with contextlib.suppress(OSError):
+        os.rmdir(os.path.dirname(os.fspath(path)))
+
+
 def flush_to_disk(file: IO[Any]) -> None:
     """Returns when everything that was written to the file is on the disk."""
     file.flush()

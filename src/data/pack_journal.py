@@ -9,6 +9,7 @@ photos are the same, and encodes only the others.
 import contextlib
 import json
 import os
+import pathlib
 import zlib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -52,18 +53,14 @@ class PackJournal:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._file.close()
         if kind is None or not os.path.exists(self._part):
-            self._remove(self._path)
+            pathlib.Path(self._path).unlink(missing_ok=True)
         if kind is None:
             self.forget_earlier()
 
     def forget_earlier(self) -> None:
         """Removes what the earlier run has left, once this run has more."""
-        self._remove(self._packed_journal)
-        self._remove(self._packed)
-
-    def _remove(self, path: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(path)
+        for path in (self._packed_journal, self._packed):
+            pathlib.Path(path).unlink(missing_ok=True)
 
     def earlier(self) -> Iterator[PackedChunk]:
         """Yields the chunks of the earlier run, up to the first that is not complete."""

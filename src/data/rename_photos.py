@@ -26,7 +26,7 @@ from src.common.errors import InputError, run_command
 from src.common.folders import may_exist
 from src.common.locks import only_writer
 from src.common.log import configure_logging
-from src.common.output_files import lies_within, whole_file
+from src.common.output_files import lies_within, remove_result, whole_file
 from src.common.parallel import ordered_map
 from src.common.photos import camera_turn, decode_photo, read_content
 from src.common.sources import claim, numbered
@@ -175,10 +175,7 @@ def _remove_gone(table: NameTable, input_dir: str, output_dir: str, files: Seque
         if not may_exist(os.path.join(input_dir, old))
     ]
     for old in gone:
-        made = os.path.join(output_dir, table.new_name(old))
-        _remove(made)
-        with contextlib.suppress(OSError):  # other photos of that person
-            os.rmdir(os.path.dirname(made))
+        remove_result(os.path.join(output_dir, table.new_name(old)))
         table.remove(old)
     if gone:
         log.warning(
