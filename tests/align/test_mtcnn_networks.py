@@ -204,7 +204,7 @@ def test_a_header_that_breaks_the_tokenizer_is_rejected(weights, tmp_path, share
             load_weights(str(tmp_path))
 
 
-@pytest.mark.parametrize(("own", "expected"), [(None, "64"), ("7", "7")])
+@pytest.mark.parametrize(("own", "expected"), [(None, "256"), ("7", "7")])
 def test_the_memory_for_input_shapes_is_limited_before_the_first_operator(own, expected):
     """In a process of its own, because MXNet reads the setting once; a user's value is kept."""
     environment = {key: value for key, value in os.environ.items() if key != CACHE_SETTING}
