@@ -23,9 +23,10 @@ import numpy as np
 from src.align import align_megaface
 from src.align.detector import MtcnnDetector
 from src.align.jpeg_2018 import read_photo_2018
-from src.align.ladder import Photo, align_photos
+from src.align.ladder import align_photos
 from src.align.mtcnn_networks import SYMBOLS, mxnet_parameters
 from src.align.mtcnn_weights import load_weights
+from src.align.photo import Photo
 from src.common.mxnet_backend import mx
 
 RATE_OF_2018 = 8.0  # photos/s of the 2018 script

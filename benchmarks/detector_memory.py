@@ -15,8 +15,9 @@ import harness
 import numpy as np
 
 from src.align.detector import MtcnnDetector
-from src.align.ladder import Photo, align_photos
+from src.align.ladder import align_photos
 from src.align.mtcnn_networks import CACHE_SETTING
+from src.align.photo import Photo
 
 ALLOWED_MB = 100.0
 WARM_UP = 50  # photos before the memory is measured for the first time

@@ -1,10 +1,14 @@
 """Aligns the photos of a data set in worker processes; a stopped run can be resumed.
 
+The list and all counts do not depend on the workers, nor on whether a run was resumed.
+
 Photos go through stages, a group at a time: read → find faces → choose one → warp → write. The
 stages in the middle are in `ladder`.
 """
 
+import base64
 import contextlib
+import dataclasses
 import functools
 import logging
 import os
@@ -17,18 +21,16 @@ from easydict import EasyDict
 from src.align.detector import MtcnnDetector
 from src.align.journal import Journal, Outcome
 from src.align.jpeg_2018 import read_photo_2018
-from src.align.ladder import FACE_CHOICES, WAYS, Photo, align_photos
-from src.align.lfw_style import align_lfw_photos, lfw_detector
-from src.align.planning import Job, Settings, plan, remove_stale
+from src.align.photo import Photo
+from src.align.planning import Job, plan, remove_stale
+from src.align.settings import Settings
+from src.align.styles import STYLES
 from src.common.errors import InputError, listed
 from src.common.output_files import whole_file
 from src.common.parallel import ordered_map
-from src.common.sources import numbered
-from src.formats.lists import format_aligned_line
+from src.common.photos import decode_photo
 
 log = logging.getLogger(__name__)
-
-LIST_NAME = "lst"
 
 # A group is what a worker process gets at once. It is small, because a killed run loses its groups:
 # four photos of Labeled Faces in the Wild (15 kB each), one from a phone's camera.
@@ -42,27 +44,14 @@ DECODED_BYTES = 16 << 20
 
 
 @functools.lru_cache(maxsize=1)
-def _detector(det_model: str | None) -> MtcnnDetector:
+def _networks(det_model: str | None) -> MtcnnDetector:
     """The detector, created once in each worker process."""
     return MtcnnDetector.create(det_model)
 
 
-def _align_megaface_style(photos: Sequence[Photo], settings: Settings) -> None:
-    align_photos(
-        photos,
-        _detector(settings.det_model),
-        settings.image_size,
-        settings.keep_undetected,
-        FACE_CHOICES[settings.face],
-    )
-
-
-def _align_lfw_style(photos: Sequence[Photo], settings: Settings) -> None:
-    align_lfw_photos(photos, lfw_detector(_detector(settings.det_model)), settings.image_size)
-
-
-STYLES = {"megaface": _align_megaface_style, "lfw": _align_lfw_style}
-"""How photos are aligned, by the name of 2018's script."""
+def _detector(settings: Settings) -> MtcnnDetector:
+    networks = _networks(settings.det_model)
+    return dataclasses.replace(networks, thresholds=settings.thresholds, factor=settings.factor)
 
 
 def align_group(jobs: Sequence[Job], settings: Settings) -> list[Outcome]:
@@ -90,24 +79,42 @@ def _read_or_explain(job: Job) -> Photo | Outcome:
 def _align_opened(opened: list[tuple[Job, Photo | Outcome]], settings: Settings) -> list[Outcome]:
     """The outcomes of photos that are in memory, or could not be read."""
     photos = [photo for _, photo in opened if isinstance(photo, Photo)]
-    STYLES[settings.style](photos, settings)
+    STYLES[settings.style].align(photos, _detector(settings), settings)
     outcomes = []
     for job, photo in opened:
         if isinstance(photo, Photo) and photo.face is not None:
             write(photo.face, job.target)
-        else:
+        elif job.target:
             # A face from an earlier run must not stay: lists are made from the folder.
             with contextlib.suppress(FileNotFoundError):
                 os.remove(job.target)
-        outcomes.append(Outcome(photo.way, photo.reason) if isinstance(photo, Photo) else photo)
+        outcomes.append(_outcome(photo) if isinstance(photo, Photo) else photo)
     return outcomes
+
+
+def _outcome(photo: Photo) -> Outcome:
+    return Outcome(photo.way, photo.reason, found=photo.found and photo.found.numbers())
 
 
 def read(job: Job) -> Photo:
     """The photo of a job; InputError or OSError if it cannot be read."""
     # Known boxes and landmarks are in pixels of the file, before it is rotated upright.
     upright = job.bbox is None and job.landmark is None
+    if job.stored:
+        return Photo(decode_photo(_stored_content(job), job.photo, upright=upright))
     return Photo(read_photo_2018(job.photo, upright), job.bbox, job.landmark)
+
+
+def _stored_content(job: Job) -> bytes:
+    """The bytes of a photo that lies in a larger file as base64 text."""
+    assert job.stored is not None
+    with open(job.stored.path, "rb") as file:
+        file.seek(job.stored.offset)
+        text = file.read(job.stored.size)
+    try:
+        return base64.b64decode(text)
+    except ValueError as error:
+        raise InputError(f"{job.photo}: {error}") from None
 
 
 def write(face: np.ndarray, target: str) -> None:
@@ -137,28 +144,26 @@ def align_dataset(
     settings: Settings,
     workers: int,
     report: Callable[[int, np.ndarray], None],
+    list_path: str,
     source: int = 1,
 ) -> tuple[np.ndarray, list[tuple[str, str]]]:
-    """Aligns the photos of a data set and writes their list, `output_dir/lst`.
+    """Aligns the photos of a data set and writes their list; see the module.
 
-    The list and all counts do not depend on the workers, nor on whether a run was resumed. Faces of
-    earlier runs whose photos no longer exist are removed.
+    Faces of earlier runs whose photos no longer exist are removed.
 
     Parameters
     ----------
     dataset
         Items of `src.formats.photo_sets`.
-    workers
-        Number of processes.
     report
         Called with (number of earlier photos, counters) before each photo, and at the end.
     source
-        As for `face_name`.
+        As for `plan`.
 
     Returns
     -------
     counters
-        int32 (5,): photos aligned in each of `src.align.ladder.WAYS`.
+        int32 (N,): photos aligned in each of the style's N ways.
     skipped
         (photo, reason)
 
@@ -167,14 +172,14 @@ def align_dataset(
     InputError
         The output would overwrite photos.
     """
-    _detector(settings.det_model)  # missing weights are reported once, before any worker starts
+    _networks(settings.det_model)  # missing weights are reported once, before any worker starts
     jobs, rejected = plan(dataset, output_dir, settings, source)
-    lines, skipped = [], []
-    counters = np.zeros(len(WAYS), dtype=np.int32)
-    os.makedirs(output_dir, exist_ok=True)
-    path = os.path.join(output_dir, numbered(LIST_NAME, source))
-    with Journal(f"{path}.journal", settings._asdict(), Settings._field_defaults).open() as journal:
-        remove_stale(journal.aligned(), jobs, output_dir, source)
+    lines, skipped, style = [], [], STYLES[settings.style]
+    counters = np.zeros(len(style.ways), dtype=np.int32)
+    journal = Journal(f"{list_path}.journal", settings._asdict(), Settings._field_defaults)
+    with journal.open():
+        if style.writes_faces:
+            remove_stale(journal.aligned(), jobs, output_dir, source, style.names_photos)
         outcomes = _outcomes(jobs, journal, settings, workers)
         for number, item in enumerate(dataset):
             report(number, counters)
@@ -187,15 +192,11 @@ def align_dataset(
                 log.warning("%s: skipped: %s", item.image_path, reason)
             else:
                 counters[outcome.way] += 1
-                lines.append(format_aligned_line(job.target, item.classname))
+                lines.append(f"{style.line(item, job.target, outcome)}\n")
     report(len(dataset), counters)
-    _write_list(path, lines)
+    with whole_file(list_path, "w", errors="surrogateescape") as file:
+        file.writelines(lines)
     return counters, skipped
-
-
-def _write_list(path: str, lines: Sequence[str]) -> None:
-    with whole_file(path, "w", errors="surrogateescape") as file:
-        file.writelines(line + "\n" for line in lines)
 
 
 def _groups(jobs: Sequence[Job]) -> Iterator[list[Job]]:

@@ -65,7 +65,7 @@ def create_mtcnn(sess: object, model_path: str | None) -> tuple[Network, Network
 
 def detect_face(
     img: np.ndarray,
-    minsize: int,
+    minsize: float,
     pnet: Net,
     rnet: Net,
     onet: Net,
@@ -156,7 +156,7 @@ def bulk_detect_face(
 
 
 def _propose(
-    img: np.ndarray, minsize: int, pnet: Net, threshold: float, factor: float
+    img: np.ndarray, minsize: float, pnet: Net, threshold: float, factor: float
 ) -> np.ndarray:
     """PNet's boxes (N, 5), square, with integer corners."""
     height, width = img.shape[:2]

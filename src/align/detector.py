@@ -6,16 +6,50 @@ with the two methods of `Detector`; `src.align.ladder` only uses these.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from src.align.detect_face import create_mtcnn, detect_face, detect_face_force
+from src.align.detect_face import Net, create_mtcnn, detect_face, detect_face_force
+from src.align.settings import PYRAMID_FACTOR, THRESHOLDS
 from src.common.mxnet_backend import mx
 
-THRESHOLDS = (0.6, 0.7, 0.7)
-PYRAMID_FACTOR = 0.709
+
+class Found(NamedTuple):
+    """One face in a photo.
+
+    Attributes
+    ----------
+    box
+        (4,), pixels.
+    score
+        0..1
+    landmark
+        float32 (5, 2), pixels.
+    """
+
+    box: np.ndarray
+    score: float
+    landmark: np.ndarray
+
+    def numbers(self) -> list[float]:
+        """Box, score, five x, five y, as short as they can be written.
+
+        A box keeps three decimals, cut off, so that its whole pixels stay the same.
+        """
+        box = np.fix(np.asarray(self.box, np.float64) * 1000) / 1000
+        points = np.asarray(self.landmark, np.float32).T.ravel()
+        # The shortest text of each float32 is read back as the same float32.
+        short = [float(str(point)) for point in points]
+        return [*box.tolist(), round(float(self.score), 6), *short]
+
+    @classmethod
+    def of(cls, numbers: Sequence[float]) -> Found:
+        """The face that `numbers` describe."""
+        box, points = np.array(numbers[:4]), np.array(numbers[5:], np.float32)
+        return cls(box, numbers[4], points.reshape(2, 5).T)
 
 
 class Faces(NamedTuple):
@@ -28,26 +62,41 @@ class Faces(NamedTuple):
         """The landmark (5, 2) of one face."""
         return self.points[:, index].reshape(2, 5).T
 
+    def found(self, index: int) -> Found:
+        """One face."""
+        box = self.boxes[index]
+        return Found(box[:4], float(box[4]), self.landmark(index))
+
 
 class Detector(Protocol):
     """Finds faces in a list of images, uint8 (H, W, 3) RGB of any sizes."""
 
-    def find(self, images: Sequence[np.ndarray], smallest: Sequence[int]) -> list[Faces]:
+    def find(self, images: Sequence[np.ndarray], smallest: Sequence[float]) -> list[Faces]:
         """The faces of at least `smallest` pixels in each image, best score first."""
 
     def force(self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray]) -> list[Faces]:
         """The face in a box (4,) of each image, whatever its score; at most one."""
 
 
-class MtcnnDetector(NamedTuple):
+@dataclass(frozen=True)
+class MtcnnDetector:
     """MTCNN as a `Detector`, one image after the other.
 
-    The fields are its networks, callables as returned by `create_mtcnn`.
+    Attributes
+    ----------
+    pnet, rnet, onet
+        Callables as returned by `create_mtcnn`.
+    thresholds
+        Scores that a box must exceed in each network.
+    factor
+        Ratio of successive scales of the pyramid, below 1.
     """
 
-    pnet: Callable[[np.ndarray], tuple[np.ndarray, ...]]
-    rnet: Callable[[np.ndarray], tuple[np.ndarray, ...]]
-    onet: Callable[[np.ndarray], tuple[np.ndarray, ...]]
+    pnet: Net
+    rnet: Net
+    onet: Net
+    thresholds: tuple[float, float, float] = THRESHOLDS
+    factor: float = PYRAMID_FACTOR
 
     @classmethod
     def create(
@@ -56,35 +105,21 @@ class MtcnnDetector(NamedTuple):
         """A detector with the weights in a folder, or those of the package `mtcnn`."""
         return cls(*create_mtcnn(context, model_path))
 
-    def find(self, images: Sequence[np.ndarray], smallest: Sequence[int]) -> list[Faces]:
+    @property
+    def networks(self) -> tuple[Net, Net, Net]:
+        """(pnet, rnet, onet)"""
+        return self.pnet, self.rnet, self.onet
+
+    def find(self, images: Sequence[np.ndarray], smallest: Sequence[float]) -> list[Faces]:
         """See `Detector`."""
         return [
-            Faces(*detect_face(image, minsize, *self, THRESHOLDS, PYRAMID_FACTOR))
+            Faces(*detect_face(image, minsize, *self.networks, self.thresholds, self.factor))
             for image, minsize in zip(images, smallest, strict=True)
         ]
 
     def force(self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray]) -> list[Faces]:
         """See `Detector`."""
         return [
-            Faces(*detect_face_force(image, box, *self))
+            Faces(*detect_face_force(image, box, *self.networks))
             for image, box in zip(images, boxes, strict=True)
         ]
-
-
-class TunedMtcnn(NamedTuple):
-    """MTCNN with other thresholds and another step between the scales of its pyramid."""
-
-    mtcnn: MtcnnDetector
-    thresholds: tuple[float, float, float]
-    factor: float
-
-    def find(self, images: Sequence[np.ndarray], smallest: Sequence[int]) -> list[Faces]:
-        """See `Detector`."""
-        return [
-            Faces(*detect_face(image, minsize, *self.mtcnn, self.thresholds, self.factor))
-            for image, minsize in zip(images, smallest, strict=True)
-        ]
-
-    def force(self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray]) -> list[Faces]:
-        """See `Detector`."""
-        return self.mtcnn.force(images, boxes)

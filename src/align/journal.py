@@ -1,11 +1,12 @@
 """The outcome for each photo of an alignment, so that a stopped run can be resumed.
 
 The file has one JSON value per line. A line `{"version": 2, "settings": {…}}` applies to the lines
-after it; each of these is a list `[name, photo, known, way, reason, final]`, see `Key` and
-`Outcome`. Settings are stored by name: a setting that a later version adds does not invalidate old
-outcomes as long as it has its default value. Lists of five, `[name, fingerprint, way, reason,
-final]`, were written by version 1.1.0. A line that cannot be read is ignored, and so are the
-outcomes after it up to the next settings, because it may have been a line of settings.
+after it; each of these is a list `[name, photo, known, way, reason, final, found]`, see `Key` and
+`Outcome`; `found` is left out if there is none. Settings are stored by name: a setting that a later
+version adds does not invalidate old outcomes as long as it has its default value. Lists of five,
+`[name, fingerprint, way, reason, final]`, were written by version 1.1.0. A line that cannot be read
+is ignored, and so are the outcomes after it up to the next settings, because it may have been a
+line of settings.
 """
 
 from __future__ import annotations
@@ -40,14 +41,16 @@ class Key(NamedTuple):
 class Outcome(NamedTuple):
     """The outcome for one photo.
 
-    `way` is an index into `src.align.ladder.WAYS`, or None if the photo was skipped; `reason` is
+    `way` is an index into the style's `ways`, or None if the photo was skipped; `reason` is
     why it was skipped, or ''. For a photo that could not be read, `final` is False: the next run
-    tries it again.
+    tries it again. `found` is the face that was detected, as by `Found.numbers`; None if there was
+    none, or if an earlier version aligned the photo.
     """
 
     way: int | None
     reason: str
     final: bool = True
+    found: list[float] | None = None
 
 
 class _Known(NamedTuple):
@@ -105,8 +108,8 @@ class Journal:
     def outcome(self, key: Key, target: str) -> Outcome | None:
         """The outcome of an earlier run that is still valid, or None.
 
-        The aligned face must still exist, at `target`, and begin as an image; a photo that could
-        not be read is tried again.
+        The aligned face must still exist, at `target` if that is not empty, and begin as an image;
+        a photo that could not be read is tried again.
         """
         known = self._known.get(key.name)
         if known is None or not known.outcome.final:
@@ -120,7 +123,7 @@ class Journal:
             return None
         if {**self._defaults, **recorded} != {**self._defaults, **self._settings}:
             return None
-        if known.outcome.way is not None:
+        if known.outcome.way is not None and target:
             with contextlib.suppress(OSError):
                 return known.outcome if begins_as_image(target) else None
             return None
@@ -149,5 +152,6 @@ class Journal:
         """Appends the outcome for one photo; it is in the file when this returns."""
         assert self._file is not None  # `open` comes first
         with full_disk_named(self._path):
-            self._file.write(json.dumps([*key[:3], *outcome]) + "\n")
+            values = outcome if outcome.found else outcome[:3]
+            self._file.write(json.dumps([*key[:3], *values]) + "\n")
             self._file.flush()

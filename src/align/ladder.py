@@ -6,103 +6,20 @@ and the next way tries the others.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
-from src.align.detector import Detector, Faces
+from src.align.choices import IOU, Choice, first_face
+from src.align.detector import Detector, Faces, Found
+from src.align.photo import Photo
+from src.align.settings import SMALLEST_FACE
 from src.align.template import similarity_transforms, template_for, warp_to_template
-from src.common.errors import InputError
-
-SMALLEST_FACE = 100
-"""Pixels; the smallest face that is detected in a photo whose box and landmarks are unknown."""
 
 MINIMUM_OVERLAP = 0.3
 MINIMUM_FORCED_SCORE = 0.3
-
-Choice = Callable[[np.ndarray, np.ndarray], int]
-"""Takes boxes (N, 5), N at least 1, and the image (H, W, 3); returns the index of a face."""
-
-
-@dataclass
-class Photo:
-    """A photo that is being aligned.
-
-    Attributes
-    ----------
-    image
-        uint8 (H, W, 3), RGB
-    bbox
-        (4,), or None if it is unknown.
-    landmark
-        (3 or 5, 2), eyes and nose first, or None if it is unknown.
-    face
-        uint8 (height, width, 3), the aligned face; None until it is found.
-    way
-        Index into `WAYS` of the way that found the face.
-    reason
-        Why the photo is skipped; '' if it is not.
-    """
-
-    image: np.ndarray
-    bbox: np.ndarray | None = None
-    landmark: np.ndarray | None = None
-    face: np.ndarray | None = None
-    way: int | None = None
-    reason: str = ""
-
-    @property
-    def waiting(self) -> bool:
-        """Whether another way has to be tried."""
-        return self.face is None and not self.reason
-
-    @contextlib.contextmanager
-    def skipped_on_error(self) -> Iterator[None]:
-        """Turns an error from OpenCV or the template into the reason to skip this photo."""
-        try:
-            yield
-        except cv2.error as error:  # OpenCV accepts no photo wider than 32,767 pixels
-            self.reason = f"OpenCV rejects it: {error.err}"
-        except InputError as error:  # landmarks that the detector put on one point
-            self.reason = str(error)
-
-
-def IOU(Reframe: Sequence[float] | np.ndarray, GTframe: Sequence[float] | np.ndarray) -> float:
-    """Intersection over union of two boxes (x1, y1, x2, y2), 0 if they do not intersect.
-
-    2018: here the corners are not inclusive, unlike in `nms`.
-    """
-    width = min(Reframe[2], GTframe[2]) - max(Reframe[0], GTframe[0])
-    height = min(Reframe[3], GTframe[3]) - max(Reframe[1], GTframe[1])
-    if width <= 0 or height <= 0:
-        return 0
-    shared = width * height
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (Reframe, GTframe)]
-    return shared * 1.0 / (areas[0] + areas[1] - shared)
-
-
-def first_face(boxes: np.ndarray, image: np.ndarray) -> int:
-    """0: the face with the best score, as in 2018; in a group photo it can be anybody's."""
-    return 0
-
-
-def central_face(boxes: np.ndarray, image: np.ndarray) -> int:
-    """Index of the largest face near the middle, where the subject of a portrait is.
-
-    The area minus twice the squared distance between the middle of the box and that of the photo:
-    the rule of facenet's and InsightFace's aligners for LFW.
-    """
-    sides = boxes[:, 2:4] - boxes[:, :2]
-    offset = (boxes[:, :2] + boxes[:, 2:4]) / 2 - np.array(image.shape[1::-1]) / 2
-    return int(np.argmax(sides[:, 0] * sides[:, 1] - 2 * np.square(offset).sum(axis=1)))
-
-
-FACE_CHOICES: dict[str, Choice] = {"first": first_face, "central": central_face}
-"""Which of several faces is aligned."""
 
 
 def align_photos(
@@ -111,6 +28,7 @@ def align_photos(
     image_size: tuple[int, int] = (112, 112),
     keep_undetected: bool = False,
     choose: Choice = first_face,
+    smallest: float = SMALLEST_FACE,
 ) -> None:
     """Sets `face` and `way`, or `reason`, of each photo.
 
@@ -125,8 +43,17 @@ def align_photos(
         If no face is found, continue with what is known; as a last resort, crop the centre.
     choose
         Which of several faces is aligned.
+    smallest
+        Pixels; the smallest face to look for in a photo whose box or landmarks are unknown.
     """
-    locate(photos, detector, keep_undetected, choose)
+    locate(photos, detector, keep_undetected, choose, smallest)
+    try_ways(photos, detector, image_size, choose)
+
+
+def try_ways(
+    photos: Sequence[Photo], detector: Detector, image_size: tuple[int, int], choose: Choice
+) -> None:
+    """Sets `face` and `way` of each photo, with what is known of it; see `align_photos`."""
     for number, way in enumerate(WAYS):
         waiting = [photo for photo in photos if photo.waiting]
         way.attempt(waiting, detector, image_size, choose)
@@ -136,7 +63,11 @@ def align_photos(
 
 
 def locate(
-    photos: Sequence[Photo], detector: Detector, keep_undetected: bool, choose: Choice
+    photos: Sequence[Photo],
+    detector: Detector,
+    keep_undetected: bool,
+    choose: Choice,
+    smallest: float,
 ) -> None:
     """Finds a face in each photo whose box or landmarks are unknown."""
     unknown = [
@@ -145,15 +76,16 @@ def locate(
         if photo.waiting and (photo.bbox is None or photo.landmark is None)
     ]
     images = [photo.image for photo in unknown]
-    found = detect_each(detector.find, unknown, images, [SMALLEST_FACE] * len(unknown))
+    found = detect_each(detector.find, unknown, images, [smallest] * len(unknown))
     for photo, faces in zip(unknown, found, strict=True):
         if len(faces.boxes):
             chosen = choose(faces.boxes, photo.image)
-            photo.bbox, photo.landmark = faces.boxes[chosen, :4], faces.landmark(chosen)
+            photo.found = faces.found(chosen)
+            photo.bbox, photo.landmark = photo.found.box, photo.found.landmark
         elif photo.waiting and not keep_undetected:
             height, width = photo.image.shape[:2]
             photo.reason = (
-                f"no face of at least {SMALLEST_FACE} pixels found in {width}×{height} pixels"
+                f"no face of at least {smallest:g} pixels found in {width}×{height} pixels"
             )
 
 
@@ -196,7 +128,7 @@ def around_landmarks(
         [0.25 * width, 0.25 * height], np.float32
     )
     sources = np.stack([np.asarray(photo.landmark, np.float32)[:3] for photo in known])
-    framed, frames = [], []
+    framed, frames, matrices = [], [], []
     for photo, matrix in zip(known, similarity_transforms(sources, middle), strict=True):
         if np.isnan(matrix).any():
             continue  # degenerate landmarks; the next way does not need them
@@ -204,12 +136,30 @@ def around_landmarks(
             frame = cv2.warpAffine(photo.image, matrix, (2 * width, 2 * height), borderValue=0.0)
             framed.append(photo)
             frames.append(frame)
+            matrices.append(matrix)
     found = detect_each(detector.find, framed, frames, [height] * len(framed))
-    for photo, frame, faces in zip(framed, frames, found, strict=True):
+    for photo, frame, matrix, faces in zip(framed, frames, matrices, found, strict=True):
         if len(faces.boxes):
             with photo.skipped_on_error():
-                landmark = faces.landmark(choose(faces.boxes, frame))
-                photo.face = warp_to_template(frame, landmark, image_size)
+                chosen = faces.found(choose(faces.boxes, frame))
+                photo.face = warp_to_template(frame, chosen.landmark, image_size)
+                photo.found = _in_photo(chosen, matrix)
+
+
+def _in_photo(found: Found, matrix: np.ndarray) -> Found:
+    """A face of a frame in pixels of its photo; the box keeps its centre and area.
+
+    Parameters
+    ----------
+    matrix
+        (2, 3), from the photo to the frame: a similarity transform.
+    """
+    back = cv2.invertAffineTransform(matrix)
+    corners = found.box.reshape(2, 2)
+    centre = back[:, :2] @ corners.mean(axis=0) + back[:, 2]
+    half = (corners[1] - corners[0]) / 2 * np.sqrt(np.linalg.det(back[:, :2]))
+    landmark = found.landmark @ back[:, :2].T + back[:, 2]
+    return Found(np.concatenate([centre - half, centre + half]), found.score, landmark)
 
 
 def at_box(
@@ -224,8 +174,9 @@ def at_box(
         overlaps = [IOU(bbox, box) for box in faces.boxes]
         if overlaps and max(overlaps) > MINIMUM_OVERLAP:
             with photo.skipped_on_error():
-                landmark = faces.landmark(int(np.argmax(overlaps)))
-                photo.face = warp_to_template(photo.image, landmark, image_size)
+                best = faces.found(int(np.argmax(overlaps)))
+                photo.face = warp_to_template(photo.image, best.landmark, image_size)
+                photo.found = best
 
 
 def in_box(
@@ -240,6 +191,7 @@ def in_box(
         if len(faces.boxes) and faces.boxes[0, 4] >= MINIMUM_FORCED_SCORE:
             with photo.skipped_on_error():
                 photo.face = warp_to_template(photo.image, faces.landmark(0), image_size)
+                photo.found = faces.found(0)
 
 
 def crop_box(

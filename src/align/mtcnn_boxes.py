@@ -12,7 +12,7 @@ import numpy as np
 _CELL, _STRIDE = 12, 2
 
 
-def pyramid_scales(height: int, width: int, minsize: int, factor: float) -> list[float]:
+def pyramid_scales(height: int, width: int, minsize: float, factor: float) -> list[float]:
     """Scales at which faces of at least `minsize` pixels fill PNet's cell, largest first.
 
     Parameters

@@ -10,33 +10,29 @@ import numpy as np
 from easydict import EasyDict
 
 from src.align.journal import SETTINGS_OF_VERSION_1, Key
+from src.align.settings import Settings
+from src.align.styles import STYLES
 from src.common.errors import InputError, listed, printable
 from src.common.folders import may_exist
-from src.common.output_files import LONGEST_NAME, remove_result
+from src.common.output_files import remove_result
+from src.formats.described_sets import Stored
 from src.formats.photo_sets import OWN_FILES
 
 log = logging.getLogger(__name__)
 
-# Formats that OpenCV writes and the training iterators read; other photos become .jpg.
-KEPT_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp")
-
-
-class Settings(NamedTuple):
-    """What the aligned faces depend on, in addition to the photos.
-
-    A new setting needs a default that leaves the faces as they were before. It is checked against
-    finished outcomes by its name.
-    """
-
-    image_size: tuple[int, int] = (112, 112)
-    keep_undetected: bool = False
-    det_model: str | None = None
-    face: str = "first"
-    style: str = "megaface"  # a key of `src.align.alignment.STYLES`
-
 
 class Job(NamedTuple):
-    """One photo to align; `target` is the path of its aligned face."""
+    """One photo to align.
+
+    Attributes
+    ----------
+    target
+        Path of its aligned face; '' if none is written.
+    size
+        Bytes of the file.
+    stored
+        Where the photo is, if it lies within a larger file.
+    """
 
     photo: str
     target: str
@@ -44,26 +40,7 @@ class Job(NamedTuple):
     landmark: np.ndarray | None
     key: Key
     size: int = 0
-
-
-def face_name(photo: str, source: int = 1) -> str:
-    """Name of a photo's aligned face within the output folder: `<set>/<person>/<photo>`.
-
-    Set and person are the two folders above the photo, whatever they mean in that data set.
-
-    Parameters
-    ----------
-    source
-        Number of the input folder within the output folder; from 2 on the set is `<set>-2`, ….
-    """
-    data_set, person, name = os.path.abspath(photo).split(os.sep)[-3:]
-    if source > 1:
-        data_set = f"{data_set}-{source}"
-    if not name.lower().endswith(KEPT_EXTENSIONS):
-        name += ".jpg"
-    if len(os.fsencode(name)) > LONGEST_NAME:
-        name = f"{zlib.crc32(os.fsencode(name)):08x}.jpg"
-    return os.path.join(data_set, person, name)
+    stored: Stored | None = None
 
 
 def make_job(item: EasyDict, name: str, target: str, settings: Settings) -> Job:
@@ -74,32 +51,34 @@ def make_job(item: EasyDict, name: str, target: str, settings: Settings) -> Job:
     name, target
         Name of its aligned face within the output folder, and the face's path.
     """
+    stored = item.get("stored")
     try:
-        status = os.stat(item.image_path)
+        status = os.stat(stored.path if stored else item.image_path)
         stamp, size = f"{status.st_size}-{status.st_mtime_ns}", status.st_size
     except OSError:
         stamp, size = "missing", 0
+    if stored:
+        stamp, size = f"{stamp}-{stored.offset}", stored.size
     known = [None if value is None else value.tolist() for value in (item.bbox, item.landmark)]
     known_text = "" if known == [None, None] else f"{zlib.crc32(repr(known).encode()):08x}"
     covered = tuple(getattr(settings, name) for name in SETTINGS_OF_VERSION_1)
     version_1 = f"{stamp}-{zlib.crc32(repr((covered, known)).encode()):08x}"
     key = Key(name, stamp, known_text, version_1)
-    return Job(item.image_path, target, item.bbox, item.landmark, key, size)
+    return Job(item.image_path, target, item.bbox, item.landmark, key, size, stored)
 
 
 def plan(
     dataset: Sequence[EasyDict], output_dir: str, settings: Settings, source: int = 1
 ) -> tuple[list[Job], dict[int, str]]:
     """(jobs, in the order of the data set; {index of a photo without a job: reason})."""
+    style = STYLES[settings.style]
     jobs: list[Job] = []
     rejected: dict[int, str] = {}
     photo_of: dict[str, str] = {}
     for number, item in enumerate(dataset):
-        name = face_name(item.image_path, source)
-        if settings.style == "lfw" and source == 1:
-            name = name.split(os.sep, 1)[1]  # 2018: `<person>/<photo>`, without the set
-        target = os.path.join(output_dir, name)
-        if os.path.abspath(target) == os.path.abspath(item.image_path):
+        name = style.face_name(item, source)
+        target = os.path.join(output_dir, name) if style.writes_faces else ""
+        if target and os.path.abspath(target) == os.path.abspath(item.image_path):
             raise InputError(
                 f"{item.image_path} would be overwritten by its aligned face: choose another "
                 "--output-dir"
@@ -109,8 +88,8 @@ def plan(
                 f"{item.image_path}: the faces of a folder with this name would take the place of "
                 f"{os.path.join(output_dir, name.split(os.sep)[0])}, a file of this step: rename it"
             )
-        other = photo_of.setdefault(target, item.image_path)
-        if any(character in target for character in "\t\r\n"):
+        other = photo_of.setdefault(name, item.image_path)
+        if any(character in item.image_path + target for character in "\t\r\n"):
             rejected[number] = "a name with a tab or newline cannot be written to a list: rename it"
         elif other != item.image_path:
             rejected[number] = f"its aligned face would overwrite that of {other}: rename it"
@@ -120,7 +99,11 @@ def plan(
 
 
 def remove_stale(
-    names: Sequence[str], jobs: Sequence[Job], output_dir: str, source: int = 1
+    names: Sequence[str],
+    jobs: Sequence[Job],
+    output_dir: str,
+    source: int = 1,
+    names_photos: bool = True,
 ) -> None:
     """Removes the faces of photos that no longer exist; reports those that are not listed any more.
 
@@ -131,7 +114,9 @@ def remove_stale(
     jobs
         Those of this run.
     source
-        As for `face_name`.
+        Number of the input folder within the output folder.
+    names_photos
+        Whether a photo's path can be told from the name of its face; if not, nothing is removed.
     """
     if not jobs:
         return
@@ -144,7 +129,7 @@ def remove_stale(
             continue
         data_set, *rest = name.split(os.sep)
         photo = os.path.join(root, data_set.removesuffix(f"-{source}"), *rest)
-        if may_exist(photo) or may_exist(photo.removesuffix(".jpg")):
+        if not names_photos or may_exist(photo) or may_exist(photo.removesuffix(".jpg")):
             left.append(name)
             continue
         remove_result(face)
@@ -157,9 +142,10 @@ def remove_stale(
         )
     if left:
         log.warning(
-            "%d faces in %s are not of this data set, although their photos exist; remove them "
-            "unless you want them in a list: %s",
+            "%d faces in %s are not of this data set, although their photos %s; remove them unless "
+            "you want them in a list: %s",
             len(left),
             output_dir,
+            "exist" if names_photos else "may exist",
             listed(map(printable, left), 5),
         )

@@ -8,7 +8,8 @@ picture that is neither a JPEG nor a PNG becomes a PNG.
 Pairs come from `<data-dir>/pairs.txt` or --pairs, any number of them, in LFW's format or as lines
 `path1 <tab> path2 <tab> 1 or 0`. If a picture is missing or unreadable, its pairs are logged and
 skipped. Verification takes its folds from consecutive pairs: if a fold would contain only one kind
-of pair (LFW's View 1 lists all same pairs first), both kinds are spread evenly over the file.
+of pair (LFW's View 1 lists all same pairs first), both kinds are spread evenly over the file. Run
+the same command again to resume a stopped run.
 """
 
 if not __package__:  # used by its path: the `src` that it lies in comes first
@@ -25,6 +26,7 @@ from src.common.errors import InputError, run_command
 from src.common.log import configure_logging, progress
 from src.common.photos import decode_stored, in_stored_format, read_content
 from src.common.writable import check_output_file
+from src.data.checked_pictures import CheckedPictures
 from src.data.pairs import (
     Pair,
     PictureKey,
@@ -50,7 +52,7 @@ class Picture(NamedTuple):
 
 
 def load_pictures(
-    pairs: Sequence[Pair], find: Callable[[PictureKey], str | None]
+    pairs: Sequence[Pair], find: Callable[[PictureKey], str | None], checked: CheckedPictures
 ) -> tuple[list[Pair], dict[PictureKey, Picture]]:
     """(complete pairs, their pictures); each pair that is skipped is logged.
 
@@ -58,6 +60,8 @@ def load_pictures(
     ----------
     find
         Returns the path of a picture, or None.
+    checked
+        Pictures that need not be decoded again.
     """
     loaded: dict[PictureKey, Picture] = {}
     reasons: dict[PictureKey, str] = {}
@@ -68,14 +72,14 @@ def load_pictures(
             continue
         try:
             content = in_stored_format(read_content(path), path)
-            pixels = decode_stored(content)
+            size = checked.size(path) or _decoded_size(content)
         except (InputError, OSError):
-            pixels = None
-        if pixels is None:
+            size = None
+        if size is None:
             reasons[picture] = f"{path} cannot be decoded"
         else:
-            height, width = pixels.shape[:2]
-            loaded[picture] = Picture(content, (height, width))
+            checked.add(path, size)
+            loaded[picture] = Picture(content, size)
     complete = []
     for pair in pairs:
         lost = [reasons[picture] for picture in pair.pictures if picture in reasons]
@@ -84,6 +88,12 @@ def load_pictures(
         else:
             complete.append(pair)
     return complete, loaded
+
+
+def _decoded_size(content: bytes) -> tuple[int, int] | None:
+    """(height, width) of an encoded picture; None if it cannot be decoded."""
+    pixels = decode_stored(content)
+    return None if pixels is None else (pixels.shape[0], pixels.shape[1])
 
 
 def order_for_folds(pairs: Sequence[Pair], folds: int) -> Sequence[Pair]:
@@ -137,23 +147,26 @@ def pack_pairs(
     InputError
         The pairs file is malformed, or one kind of pair has no complete one.
     """
-    pairs = read_pairs(pairs_path)
-    complete, loaded = load_pictures(pairs, lambda picture: find_picture(data_dir, picture))
-    if len({pair.same for pair in complete}) < 2:
-        raise InputError(
-            f"{pairs_path}: {len(complete)} of {len(pairs)} pairs have both pictures in "
-            f"--data-dir {data_dir}, but one same and one different pair are needed; the first "
-            f"picture expected there is {picture_name(pairs[0].pictures[0])}"
+    with CheckedPictures(output) as checked:
+        pairs = read_pairs(pairs_path)
+        complete, loaded = load_pictures(
+            pairs, lambda picture: find_picture(data_dir, picture), checked
         )
-    warn_about_sizes(loaded, image_size)
-    ordered = order_for_folds(complete, folds)
-    images = (loaded[picture].content for pair in ordered for picture in pair.pictures)
-    issame = [pair.same for pair in ordered]
-    write_bin(output, images, issame)
-    if len(complete) < len(pairs):
-        print(f"Skipped {len(pairs) - len(complete)} image pairs")
-    same = sum(issame)
-    print(f"{output}: {len(issame)} pairs, {same} same, {len(issame) - same} different")
+        if len({pair.same for pair in complete}) < 2:
+            raise InputError(
+                f"{pairs_path}: {len(complete)} of {len(pairs)} pairs have both pictures in "
+                f"--data-dir {data_dir}, but one same and one different pair are needed; the first "
+                f"picture expected there is {picture_name(pairs[0].pictures[0])}"
+            )
+        warn_about_sizes(loaded, image_size)
+        ordered = order_for_folds(complete, folds)
+        images = (loaded[picture].content for pair in ordered for picture in pair.pictures)
+        issame = [pair.same for pair in ordered]
+        write_bin(output, images, issame)
+        if len(complete) < len(pairs):
+            print(f"Skipped {len(pairs) - len(complete)} image pairs")
+        same = sum(issame)
+        print(f"{output}: {len(issame)} pairs, {same} same, {len(issame) - same} different")
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

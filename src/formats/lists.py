@@ -116,7 +116,7 @@ def format_aligned_line(path: str, label: int) -> str:
 def format_unaligned_line(
     path: str,
     label: int,
-    bbox: Sequence[float],
+    bbox: Sequence[float] | np.ndarray,
     landmark: np.ndarray,
     spell: Callable[[float], str] = "{:f}".format,
 ) -> str:

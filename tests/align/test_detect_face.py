@@ -9,7 +9,7 @@ THRESHOLDS, FACTOR = [0.6, 0.7, 0.7], 0.709
 
 
 def test_the_face_of_a_portrait(detector, portrait):
-    boxes, points = detect_face(portrait, 60, *detector, THRESHOLDS, FACTOR)
+    boxes, points = detect_face(portrait, 60, *detector.networks, THRESHOLDS, FACTOR)
     assert boxes.shape == (1, 5)
     assert points.shape == (10, 1)
     assert boxes.dtype == np.float64
@@ -28,17 +28,17 @@ def test_the_face_of_a_portrait(detector, portrait):
 
 
 def test_the_box_moves_with_the_face(detector, portrait):
-    boxes, _ = detect_face(portrait, 60, *detector, THRESHOLDS, FACTOR)
+    boxes, _ = detect_face(portrait, 60, *detector.networks, THRESHOLDS, FACTOR)
     wide = np.zeros((512, 712, 3), np.uint8)
     wide[:, 200:] = portrait
-    moved, _ = detect_face(wide, 60, *detector, THRESHOLDS, FACTOR)
+    moved, _ = detect_face(wide, 60, *detector.networks, THRESHOLDS, FACTOR)
     assert len(moved) == 1
     np.testing.assert_allclose(moved[0, :4] - boxes[0, :4], [200, 0, 200, 0], atol=12)
 
 
 def test_the_best_score_comes_first(detector, portrait):
     two = np.hstack([portrait, portrait[:, ::-1]])
-    boxes, points = detect_face(two, 60, *detector, THRESHOLDS, FACTOR)
+    boxes, points = detect_face(two, 60, *detector.networks, THRESHOLDS, FACTOR)
     assert len(boxes) == 2
     assert points.shape == (10, 2)
     assert boxes[0, 4] >= boxes[1, 4]
@@ -48,14 +48,14 @@ def test_the_best_score_comes_first(detector, portrait):
 @pytest.mark.parametrize("minsize", [20, 100])
 def test_no_face_gives_empty_arrays(detector, shape, minsize):
     photo = np.full(shape, 90, np.uint8)
-    boxes, points = detect_face(photo, minsize, *detector, THRESHOLDS, FACTOR)
+    boxes, points = detect_face(photo, minsize, *detector.networks, THRESHOLDS, FACTOR)
     assert boxes.shape == (0, 5)
     assert points.shape == (10, 0)
 
 
 def test_forced_detection_finds_the_same_face(detector, portrait):
-    boxes, points = detect_face(portrait, 60, *detector, THRESHOLDS, FACTOR)
-    forced, forced_points = detect_face_force(portrait, np.rint(boxes[0, :4]), *detector)
+    boxes, points = detect_face(portrait, 60, *detector.networks, THRESHOLDS, FACTOR)
+    forced, forced_points = detect_face_force(portrait, np.rint(boxes[0, :4]), *detector.networks)
     assert forced.shape == (1, 5)
     assert forced[0, 4] > 0.9
     assert np.abs(forced_points - points).max() < 8
@@ -63,7 +63,7 @@ def test_forced_detection_finds_the_same_face(detector, portrait):
 
 @pytest.mark.parametrize("bbox", [[-500, -500, -400, -400], [600, 10, 700, 90], [9, 9, 4, 4]])
 def test_forced_detection_accepts_any_box(detector, portrait, bbox):
-    boxes, points = detect_face_force(portrait, bbox, *detector)
+    boxes, points = detect_face_force(portrait, bbox, *detector.networks)
     assert boxes.shape in [(1, 5), (0, 5)]
     assert points.shape == (10, len(boxes))
 
@@ -76,16 +76,16 @@ def test_bulk_detection_equals_one_by_one(detector, portrait):
         portrait[20:300, 60:380].copy(),
         np.full((6, 6, 3), 10, np.uint8),
     ]
-    found = bulk_detect_face(photos, 0.2, *detector, THRESHOLDS, FACTOR)
+    found = bulk_detect_face(photos, 0.2, *detector.networks, THRESHOLDS, FACTOR)
     assert [faces is not None for faces in found] == [True, False, True, True, False]
     for photo, faces in zip(photos, found, strict=True):
         if faces is None:
             continue
         minsize = int(0.2 * min(photo.shape[:2]))
-        boxes, points = detect_face(photo, minsize, *detector, THRESHOLDS, FACTOR)
+        boxes, points = detect_face(photo, minsize, *detector.networks, THRESHOLDS, FACTOR)
         np.testing.assert_allclose(faces[0], boxes, atol=1e-3)
         np.testing.assert_allclose(faces[1], points, atol=1e-3)
 
 
 def test_bulk_detection_of_nothing(detector):
-    assert bulk_detect_face([], 0.2, *detector, THRESHOLDS, FACTOR) == []
+    assert bulk_detect_face([], 0.2, *detector.networks, THRESHOLDS, FACTOR) == []

@@ -4,8 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from src.align.detector import Faces
-from src.align.ladder import IOU, WAYS, Photo, align_photos, central_face
+from src.align.choices import IOU, central_face
+from src.align.detector import Faces, Found
+from src.align.ladder import WAYS, align_photos
+from src.align.photo import Photo
 from src.align.template import FIVE_POINT_TEMPLATE, similarity_transform, warp_to_template
 
 BOX = np.array([20.0, 30, 120, 160])
@@ -247,3 +249,23 @@ def test_real_landmarks_end_on_the_template(detector, portrait):
     left = similarity_transform(found.landmark(0) - 56, FIVE_POINT_TEMPLATE)
     np.testing.assert_allclose(left[:, :2], np.eye(2), atol=0.08)
     np.testing.assert_allclose(left @ [56, 56, 1], [56, 56], atol=2)
+
+
+def test_the_face_that_was_found_in_the_frame_is_given_in_pixels_of_the_photo(detector, portrait):
+    photo = Photo(portrait)
+    align_photos([photo], detector)
+    (alone,) = detector.find([portrait], [100])
+    assert photo.way == 0
+    assert np.abs(photo.found.landmark - alone.landmark(0)).max() < 3
+    assert IOU(photo.found.box, alone.boxes[0]) > 0.7
+    again = Found.of(photo.found.numbers())
+    np.testing.assert_array_equal(again.landmark, np.float32(photo.found.landmark))
+    np.testing.assert_array_equal(again.box.astype(int), photo.found.box.astype(int))
+    assert np.abs(again.box - photo.found.box).max() < 1e-3
+    assert again.score == pytest.approx(photo.found.score, abs=1e-6)
+
+
+def test_a_crop_keeps_no_face_of_a_detection_that_was_rejected():
+    photo = Photo(PHOTO, BOX, None)
+    align_photos([photo], Scripted(NOTHING, NOTHING, forced=[NOTHING]), keep_undetected=True)
+    assert (photo.way, photo.found) == (3, None)

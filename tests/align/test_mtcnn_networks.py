@@ -95,7 +95,7 @@ def oracle(name, weights, data):
 )
 def test_networks_equal_plain_numpy(weights, detector, index, name, shape):
     data = np.random.RandomState(0).uniform(-1, 1, shape)
-    outputs = detector[index](data)
+    outputs = detector.networks[index](data)
     expected = oracle(name, weights[name], data)
     assert len(outputs) == len(expected)
     for output, value in zip(outputs, expected, strict=True):

@@ -3,6 +3,7 @@
 import pytest
 
 from src.common.errors import InputError
+from src.data import lfw2pack
 from src.data.lfw2pack import main
 from src.formats.verification_set import read_bin
 
@@ -88,3 +89,48 @@ def test_wrong_arguments_are_errors(lfw, tmp_path):
     (lfw / "pairs.txt").write_text("A 1 2\nX 1 Y 2\n")
     with pytest.raises(InputError, match=r"1 of 2 pairs have both pictures .* A/A_0001"):
         main(["--data-dir", str(lfw), "--output", output])
+
+
+def test_a_stopped_run_does_not_decode_again(lfw, tmp_path, monkeypatch):
+    lines = [f"{person}\t1\t2\n{person}\t1\tA\t2\n" for person in "BCDEFGHIJ"]
+    (lfw / "pairs.txt").write_text("".join(lines))
+    output = tmp_path / "lfw.bin"
+    flags = ["--data-dir", str(lfw), "--image-size", "112,112", "--output", str(output)]
+    main(flags)
+    undisturbed = output.read_bytes()
+    output.unlink()
+    decoded, decode = [], lfw2pack.decode_stored
+
+    def stop_at(count):
+        def decode_some(content):
+            if len(decoded) == count:
+                raise KeyboardInterrupt
+            decoded.append(content)
+            return decode(content)
+
+        monkeypatch.setattr(lfw2pack, "decode_stored", decode_some)
+
+    stop_at(12)
+    with pytest.raises(KeyboardInterrupt):
+        main(flags)
+    assert not output.exists()
+    # A picture that changes meanwhile is decoded again, and a damaged journal line does no harm.
+    first = lfw / "A" / "A_0002.jpg"
+    first.write_bytes(first.read_bytes() + b"\0")
+    with open(tmp_path / ".lfw.bin.journal", "ab") as journal:
+        journal.write(b'["a", 1\xff')
+    stop_at(100)
+    main(flags)
+    assert len(decoded) == 12 + 7 + 1
+    assert len(output.read_bytes()) > len(undisturbed)
+    first.write_bytes(first.read_bytes()[:-1])
+    main(flags)
+    assert output.read_bytes() == undisturbed
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lfw", "lfw.bin"]
+
+
+def test_an_error_leaves_no_journal(lfw, tmp_path):
+    (lfw / "pairs.txt").write_text("A\t1\t2\n")
+    with pytest.raises(InputError, match="same and different pairs"):
+        main(["--data-dir", str(lfw), "--output", str(tmp_path / "lfw.bin")])
+    assert [path.name for path in tmp_path.iterdir()] == ["lfw"]

@@ -15,7 +15,8 @@ import pytest
 from src.align.align_megaface import main
 from src.align.detector import MtcnnDetector
 from src.align.jpeg_2018 import read_photo_2018
-from src.align.ladder import Photo, align_photos
+from src.align.ladder import align_photos
+from src.align.photo import Photo
 from src.align.template import FIVE_POINT_TEMPLATE
 
 # sha256 of the RGB bytes that libjpeg 9d gives (decoded with the package jpeglib 1.0.2).
@@ -126,7 +127,7 @@ def aligned_face(image, detector):
 @pytest.mark.slow
 def test_only_the_sensitive_faces_depend_on_the_last_digits(shared, reference_faces):
     detector, random = MtcnnDetector.create(), np.random.RandomState(0)
-    noisy = MtcnnDetector(*(NoisyNetwork(network, random) for network in detector))
+    noisy = MtcnnDetector(*(NoisyNetwork(network, random) for network in detector.networks))
     for path in reference_faces:
         photo = read_photo_2018(shared / "faces/lfw" / path.parent.name / path.name)
         face = aligned_face(photo, detector)

@@ -1,0 +1,51 @@
+"""Aligns the photos in a TSV file of MS-Celeb-1M, as 2018's `align_celeb` did.
+
+    python -m src.align.align_celeb --input-dir MsCelebV1-Faces.tsv --output-dir celeb_aligned
+
+`--input-dir` is the file: person, number, …, photo in base64 on each line. Only photos named in
+`<file>_clean_list.txt` are used (lines `./m.<person>/<number>.jpg`). Writes
+`celeb_aligned/<person>/<number>.jpg` and the list `celeb_aligned/faceinsight_align_celeb.lst`. The
+most central face is warped by its landmarks, without a second look; photos without a face are
+skipped. Photos in folders are aligned by `align_megaface --name celeb`.
+"""
+
+if not __package__:  # used by its path: the `src` that it lies in comes first
+    __import__("sys").path.insert(0, __import__("os").path.abspath(f"{__file__}/../../.."))
+
+import argparse
+from collections.abc import Sequence
+
+from src.align.align_set import (
+    Source,
+    add_alignment_flags,
+    add_image_size,
+    align_set,
+    resolve_alignment_arguments,
+    settings_of,
+)
+from src.common.arguments import make_parser
+from src.common.errors import run_command
+from src.common.log import configure_logging
+from src.formats.described_sets import get_celeb_tsv
+
+
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line: 2018's flags, and some of `align_megaface`."""
+    parser = make_parser(__doc__)
+    add_alignment_flags(parser, face="central")
+    add_image_size(parser)
+    parser.add_argument("--name", default="celeb", help="part of the list's name")
+    return parser.parse_args(argv)
+
+
+def main(args: Sequence[str] | argparse.Namespace | None = None) -> None:
+    """Runs the command; a Namespace may have only the flags of 2018."""
+    configure_logging()
+    args = resolve_alignment_arguments(parse_arguments, args)
+    settings = settings_of(args, "celeb", keep_undetected=False)
+    source = Source(args.input_dir, args.name, lambda path, kind: get_celeb_tsv(path))
+    align_set(source, args.output_dir, settings, args.num_workers, args.add)
+
+
+if __name__ == "__main__":
+    run_command(main)
