@@ -8,7 +8,6 @@ if not __package__:  # used by its path: the `src` that it lies in comes first
     __import__("sys").path.insert(0, __import__("os").path.abspath(f"{__file__}/../../.."))
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 
 import numpy as np
 
@@ -18,12 +17,13 @@ from src.align.mtcnn_boxes import (
     generateBoundingBox,
     imresample,
     nms,
+    nms_in_groups,
     normalised,
     pad,
     pyramid_scales,
     rerec,
 )
-from src.align.mtcnn_networks import Network, create_networks
+from src.align.mtcnn_networks import CropNetwork, Maps, ProposalNetwork, create_networks
 from src.common.mxnet_backend import mx
 
 __all__ = [
@@ -40,12 +40,17 @@ __all__ = [
 ]
 
 Net = Callable[[np.ndarray], tuple[np.ndarray, ...]]
-"""One of the networks of `create_mtcnn`; `mtcnn_networks.Network` describes input and outputs."""
+"""One of the networks of `create_mtcnn`, whose classes describe input and outputs."""
 
-Kept = TypeVar("Kept")
+Found = tuple[np.ndarray, np.ndarray]
+"""Boxes (N, 5) and points (10, N) of the N faces in a photo."""
+
+CROPS_AT_ONCE = 512  # in memory: 14 MB of ONet's
 
 
-def create_mtcnn(sess: object, model_path: str | None) -> tuple[Network, Network, Network]:
+def create_mtcnn(
+    sess: object, model_path: str | None
+) -> tuple[ProposalNetwork, CropNetwork, CropNetwork]:
     """The three networks (pnet, rnet, onet) that the other functions take.
 
     Parameters
@@ -92,12 +97,8 @@ def detect_face(
     points
         float32 (10, N)
     """
-    boxes = _propose(img, minsize, pnet, threshold[0], factor)
-    if len(boxes):
-        boxes = _refine(img, boxes, rnet, threshold[1])
-    if len(boxes):
-        return _finish(img, boxes, onet, threshold[2])
-    return _no_faces()
+    (found,) = detect_faces([img], [minsize], pnet, rnet, onet, threshold, factor)
+    return found
 
 
 def detect_face_force(
@@ -119,11 +120,8 @@ def detect_face_force(
     points
         float32 (10, 1) or (10, 0)
     """
-    # 2018: single precision up to ONet, which decides on which side of a pixel a corner falls.
-    boxes = np.zeros((1, 5), dtype=np.float32)
-    boxes[0, :4] = bbox
-    boxes = _refine(img, boxes, rnet, 0.0)
-    return _finish(img, boxes, onet, 0.0) if len(boxes) else _no_faces()
+    (found,) = force_faces([img], [bbox], rnet, onet)
+    return found
 
 
 def bulk_detect_face(
@@ -134,10 +132,8 @@ def bulk_detect_face(
     onet: Net,
     threshold: Sequence[float],
     factor: float,
-) -> list[tuple[np.ndarray, np.ndarray] | None]:
+) -> list[Found | None]:
     """(boxes, points) of each photo as from `detect_face`; None for a photo without a face.
-
-    Pyramid levels of equal size share a batch, as do all crops.
 
     Parameters
     ----------
@@ -146,48 +142,75 @@ def bulk_detect_face(
     detection_window_size_ratio
         Smallest face to look for, as a fraction of the photo's shorter side; at least 12 pixels.
     """
-    proposals = _propose_in_all(images, detection_window_size_ratio, pnet, threshold[0], factor)
-    refined = _in_one_batch(images, proposals, rnet, 24, threshold[1], _keep_refined)
-    finished = _in_one_batch(images, refined, onet, 48, threshold[2], _keep_finished)
-    return [found if found is not None and len(found[0]) else None for found in finished]
+    shortest = [min(image.shape[:2]) for image in images]
+    minsizes = [max(int(detection_window_size_ratio * side), 12) for side in shortest]
+    found = detect_faces(images, minsizes, pnet, rnet, onet, threshold, factor)
+    return [each if len(each[0]) else None for each in found]
+
+
+def detect_faces(
+    images: Sequence[np.ndarray],
+    minsizes: Sequence[float],
+    pnet: Net,
+    rnet: Net,
+    onet: Net,
+    threshold: Sequence[float],
+    factor: float,
+) -> list[Found]:
+    """(boxes, points) of each photo as from `detect_face`; photos of any sizes are put together.
+
+    The result for a photo does not depend on the others.
+    """
+    boxes, owner = _propose(images, minsizes, pnet, threshold[0], factor)
+    boxes, owner = _refine(images, boxes, owner, rnet, threshold[1])
+    return _finish(images, boxes, owner, onet, threshold[2])
+
+
+def force_faces(
+    images: Sequence[np.ndarray],
+    bboxes: Sequence[np.ndarray | Sequence[float]],
+    rnet: Net,
+    onet: Net,
+) -> list[Found]:
+    """(boxes, points) of each photo as from `detect_face_force`."""
+    # 2018: single precision up to ONet, which decides on which side of a pixel a corner falls.
+    boxes = np.zeros((len(images), 5), dtype=np.float32)
+    boxes[:, :4] = np.asarray(bboxes, np.float32).reshape(-1, 4)
+    boxes, owner = _refine(images, boxes, np.arange(len(images)), rnet, 0.0)
+    return _finish(images, boxes, owner, onet, 0.0)
 
 
 # ---------------------------------------------------------------------------------- first stage
 
+# The boxes of all photos are rows of one array (N, 5 or more); `owner` (N,), ascending, is the
+# photo of each row.
+
 
 def _propose(
-    img: np.ndarray, minsize: float, pnet: Net, threshold: float, factor: float
-) -> np.ndarray:
-    """PNet's boxes (N, 5), square, with integer corners."""
-    height, width = img.shape[:2]
-    levels = []
-    for scale in pyramid_scales(height, width, minsize, factor):
-        level = _pyramid_level(img, scale)
-        offsets, probability = pnet(level[None].transpose(0, 2, 1, 3))
-        levels.append(_level_boxes(offsets[0], probability[0], scale, threshold))
-    return _merge_levels(levels)
-
-
-def _propose_in_all(
-    images: Sequence[np.ndarray], ratio: float, pnet: Net, threshold: float, factor: float
-) -> list[np.ndarray]:
-    """As `_propose` for each photo; levels of equal size go through PNet together."""
-    by_size: dict[tuple[int, ...], list[tuple[int, int, float, np.ndarray]]] = {}
-    for index, img in enumerate(images):
-        height, width = img.shape[:2]
-        minsize = max(int(ratio * min(height, width)), 12)
-        for order, scale in enumerate(pyramid_scales(height, width, minsize, factor)):
-            level = _pyramid_level(img, scale)
-            by_size.setdefault(level.shape, []).append((index, order, scale, level))
-    levels: list[dict[int, np.ndarray]] = [{} for _ in images]
-    for same_size in by_size.values():
-        batch = np.stack([level for *_, level in same_size])
-        all_offsets, all_probability = pnet(batch.transpose(0, 2, 1, 3))
-        for row, (index, order, scale, _) in enumerate(same_size):
-            levels[index][order] = _level_boxes(
-                all_offsets[row], all_probability[row], scale, threshold
-            )
-    return [_merge_levels([found[order] for order in sorted(found)]) for found in levels]
+    images: Sequence[np.ndarray],
+    minsizes: Sequence[float],
+    pnet: Net,
+    threshold: float,
+    factor: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """(PNet's boxes (N, 5), square, with integer corners; their owner)"""
+    levels, scales, photos = [], [], []
+    for photo, (img, minsize) in enumerate(zip(images, minsizes, strict=True)):
+        for scale in pyramid_scales(img.shape[0], img.shape[1], minsize, factor):
+            levels.append(_pyramid_level(img, scale))
+            scales.append(scale)
+            photos.append(photo)
+    boxes, level = _level_boxes(_maps(levels, pnet), scales, threshold)
+    pick = nms_in_groups(boxes, level, 0.5, "Union")
+    boxes, owner = boxes[pick], np.array(photos, np.int64)[level[pick]]
+    pick = nms_in_groups(boxes, owner, 0.7, "Union")
+    boxes, owner = boxes[pick], owner[pick]
+    # 2018: here, unlike in the later stages, the width is x2 - x1 without the one.
+    sides = boxes[:, 2:4] - boxes[:, :2]
+    moved = boxes[:, :4] + boxes[:, 5:9] * np.tile(sides, 2)
+    merged = rerec(np.hstack([moved, boxes[:, 4:5]]))
+    merged[:, :4] = np.fix(merged[:, :4])
+    return merged, owner
 
 
 def _pyramid_level(img: np.ndarray, scale: float) -> np.ndarray:
@@ -197,67 +220,78 @@ def _pyramid_level(img: np.ndarray, scale: float) -> np.ndarray:
     return normalised(imresample(img, size))
 
 
+def _maps(levels: Sequence[np.ndarray], pnet: Net) -> list[Maps]:
+    """PNet's outputs for images (h, w, 3), -1..1, of any sizes."""
+    if isinstance(pnet, ProposalNetwork):
+        return pnet.maps(levels)
+    maps = []
+    for level in levels:
+        offsets, probability = pnet(level[None].transpose(0, 2, 1, 3))
+        maps.append((offsets[0].transpose(1, 0, 2), probability[0, :, :, 1].T))
+    return maps
+
+
 def _level_boxes(
-    offsets: np.ndarray, probability: np.ndarray, scale: float, threshold: float
-) -> np.ndarray:
-    """Boxes (N, 9) of one pyramid level from PNet's outputs (w, h, 4) and (w, h, 2)."""
-    boxes, _ = generateBoundingBox(
-        probability[:, :, 1].T, offsets.transpose(1, 0, 2), scale, threshold
-    )
-    return boxes[nms(boxes, 0.5, "Union")]
-
-
-def _merge_levels(levels: Sequence[np.ndarray]) -> np.ndarray:
-    """Boxes (N, 5) from those of all levels, (N, 9) each: suppressed, moved and made square."""
-    boxes = np.concatenate(levels) if levels else np.empty((0, 9))
-    boxes = boxes[nms(boxes, 0.7, "Union")]
-    # 2018: here, unlike in the later stages, the width is x2 - x1 without the one.
-    sides = boxes[:, 2:4] - boxes[:, :2]
-    moved = boxes[:, :4] + boxes[:, 5:9] * np.tile(sides, 2)
-    merged = rerec(np.hstack([moved, boxes[:, 4:5]]))
-    merged[:, :4] = np.fix(merged[:, :4])
-    return merged
+    maps: Sequence[Maps], scales: Sequence[float], threshold: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """(boxes (N, 9) of all pyramid levels; the level of each)"""
+    boxes = [
+        generateBoundingBox(probability, offsets, scale, threshold)[0]
+        for (offsets, probability), scale in zip(maps, scales, strict=True)
+    ]
+    level = np.repeat(np.arange(len(boxes)), [len(found) for found in boxes])
+    return np.concatenate([np.empty((0, 9)), *boxes]), level
 
 
 # ---------------------------------------------------------------------------------- later stages
 
 
-def _refine(img: np.ndarray, boxes: np.ndarray, rnet: Net, threshold: float) -> np.ndarray:
-    """RNet's boxes (N, 5), square."""
-    crops = crop_batch(img, np.fix(boxes), 24)
-    return _keep_refined(boxes, rnet(crops.transpose(0, 2, 1, 3)), threshold)
-
-
-def _keep_refined(boxes: np.ndarray, outputs: Sequence[np.ndarray], threshold: float) -> np.ndarray:
-    """RNet's boxes, given its outputs for the crops of `boxes`."""
-    offsets, probability = outputs
+def _refine(
+    images: Sequence[np.ndarray], boxes: np.ndarray, owner: np.ndarray, rnet: Net, threshold: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """(RNet's boxes (N, 5), square; their owner)"""
+    if not len(boxes):
+        return boxes, owner
+    offsets, probability = _outputs(images, owner, boxes, 24, rnet)
     boxes, passed = _rescored(boxes, probability, threshold)
-    pick = nms(boxes, 0.7, "Union")
-    return rerec(bbreg(boxes[pick], offsets[passed][pick]))
+    offsets, owner = offsets[passed], owner[passed]
+    pick = nms_in_groups(boxes, owner, 0.7, "Union")
+    return rerec(bbreg(boxes[pick], offsets[pick])), owner[pick]
 
 
 def _finish(
-    img: np.ndarray, boxes: np.ndarray, onet: Net, threshold: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """ONet's boxes (N, 5) and points (10, N)."""
-    crops = crop_batch(img, np.fix(boxes), 48)
-    return _keep_finished(boxes, onet(crops.transpose(0, 2, 1, 3)), threshold)
-
-
-def _keep_finished(
-    boxes: np.ndarray, outputs: Sequence[np.ndarray], threshold: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """ONet's boxes and points, given its outputs for the crops of `boxes`."""
-    offsets, landmarks, probability = outputs
+    images: Sequence[np.ndarray], boxes: np.ndarray, owner: np.ndarray, onet: Net, threshold: float
+) -> list[Found]:
+    """ONet's boxes (N, 5) and points (10, N) of each photo."""
+    if not len(boxes):
+        return [_no_faces() for _ in images]
+    offsets, landmarks, probability = _outputs(images, owner, boxes, 48, onet)
     boxes, passed = _rescored(np.fix(boxes).astype(np.int32), probability, threshold)
+    offsets, landmarks, owner = offsets[passed], landmarks[passed], owner[passed]
     sides = boxes[:, 2:4] - boxes[:, :2] + 1
     # (N, 5) each; 2018: points are kept in single precision.
-    x = sides[:, :1] * landmarks[passed, :5] + boxes[:, :1] - 1
-    y = sides[:, 1:] * landmarks[passed, 5:] + boxes[:, 1:2] - 1
-    points = np.hstack([x, y]).astype(np.float32).T
-    boxes = bbreg(boxes, offsets[passed])
-    pick = nms(boxes, 0.7, "Min")
-    return boxes[pick], points[:, pick]
+    x = sides[:, :1] * landmarks[:, :5] + boxes[:, :1] - 1
+    y = sides[:, 1:] * landmarks[:, 5:] + boxes[:, 1:2] - 1
+    points = np.hstack([x, y]).astype(np.float32)
+    boxes = bbreg(boxes, offsets)
+    pick = nms_in_groups(boxes, owner, 0.7, "Min")
+    ends = np.searchsorted(owner[pick], np.arange(len(images)), "right")
+    return [
+        (boxes[rows], points[rows].T) if len(rows) else _no_faces()
+        for rows in np.split(pick, ends[:-1])
+    ]
+
+
+def _outputs(
+    images: Sequence[np.ndarray], owner: np.ndarray, boxes: np.ndarray, side: int, network: Net
+) -> list[np.ndarray]:
+    """A network's outputs for the boxes of all photos; `side` is the size of its input."""
+    parts = []
+    for start in range(0, len(boxes), CROPS_AT_ONCE):
+        rows = slice(start, start + CROPS_AT_ONCE)
+        crops = crop_batch(images, owner[rows], np.fix(boxes[rows]), side)
+        parts.append(network(crops.transpose(0, 2, 1, 3)))
+    return [np.concatenate(output) for output in zip(*parts, strict=True)]
 
 
 def _rescored(
@@ -269,31 +303,5 @@ def _rescored(
     return np.hstack([boxes[passed, :4], score[passed, None]]), passed
 
 
-def _in_one_batch(
-    images: Sequence[np.ndarray],
-    found: Sequence[np.ndarray | None],
-    network: Net,
-    side: int,
-    threshold: float,
-    keep: Callable[[np.ndarray, Sequence[np.ndarray], float], Kept],
-) -> list[Kept | None]:
-    """Applies `network` to the boxes of all photos at once, then `keep` photo by photo.
-
-    `found` has the boxes of each photo; a photo without boxes (none, or None) gets None. `side` is
-    the height and width of the network's input.
-    """
-    with_boxes = [(i, boxes) for i, boxes in enumerate(found) if boxes is not None and len(boxes)]
-    kept: list[Kept | None] = [None] * len(images)
-    if not with_boxes:
-        return kept
-    crops = [crop_batch(images[index], np.fix(boxes), side) for index, boxes in with_boxes]
-    outputs = network(np.concatenate(crops).transpose(0, 2, 1, 3))
-    ends = np.cumsum([len(crop) for crop in crops])
-    for (index, boxes), end, crop in zip(with_boxes, ends, crops, strict=True):
-        rows = slice(end - len(crop), end)
-        kept[index] = keep(boxes, [output[rows] for output in outputs], threshold)
-    return kept
-
-
-def _no_faces() -> tuple[np.ndarray, np.ndarray]:
+def _no_faces() -> Found:
     return np.empty((0, 5)), np.empty((10, 0), dtype=np.float32)

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from src.align.detect_face import Net, create_mtcnn, detect_face, detect_face_force
+from src.align.detect_face import Net, create_mtcnn, detect_faces, force_faces
 from src.align.settings import PYRAMID_FACTOR, THRESHOLDS
 from src.common.mxnet_backend import mx
 
@@ -80,7 +80,7 @@ class Detector(Protocol):
 
 @dataclass(frozen=True)
 class MtcnnDetector:
-    """MTCNN as a `Detector`, one image after the other.
+    """MTCNN as a `Detector`; the result for an image does not depend on the others.
 
     Attributes
     ----------
@@ -112,14 +112,9 @@ class MtcnnDetector:
 
     def find(self, images: Sequence[np.ndarray], smallest: Sequence[float]) -> list[Faces]:
         """See `Detector`."""
-        return [
-            Faces(*detect_face(image, minsize, *self.networks, self.thresholds, self.factor))
-            for image, minsize in zip(images, smallest, strict=True)
-        ]
+        found = detect_faces(images, smallest, *self.networks, self.thresholds, self.factor)
+        return [Faces(*each) for each in found]
 
     def force(self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray]) -> list[Faces]:
         """See `Detector`."""
-        return [
-            Faces(*detect_face_force(image, box, *self.networks))
-            for image, box in zip(images, boxes, strict=True)
-        ]
+        return [Faces(*each) for each in force_faces(images, boxes, self.rnet, self.onet)]

@@ -15,6 +15,7 @@ import struct
 import warnings
 from typing import TypeGuard
 
+import cv2
 import numpy as np
 from PIL import Image, JpegImagePlugin
 
@@ -25,7 +26,9 @@ _HALF_SAMPLING = 2  # of JpegImagePlugin.get_sampling: 4:2:0
 
 
 _PLACES = (2 * np.arange(_BLOCK)[:, None] + 1) * np.arange(_BLOCK) * np.pi / (2 * _BLOCK)
-_TO_SAMPLES = np.cos(_PLACES) * np.where(np.arange(_BLOCK) == 0, np.sqrt(1 / 8), np.sqrt(2 / 8))
+_TO_SAMPLES = (
+    np.cos(_PLACES) * np.where(np.arange(_BLOCK) == 0, np.sqrt(1 / 8), np.sqrt(2 / 8))
+).astype(np.float32)
 """Inverse cosine transform (sample, coefficient); orthogonal, so its transpose is the inverse."""
 
 # Inverse cosine transform of 8 coefficients to 16 samples, times √8 · 2**13; the upper 8 samples.
@@ -42,6 +45,7 @@ _UPPER = [
 ]
 _TO_DOUBLE = np.array(_UPPER + _UPPER[::-1], dtype=np.float64)
 _TO_DOUBLE[_BLOCK:, 1::2] *= -1  # the odd waves are antisymmetric
+_TO_DOUBLE_1, _TO_DOUBLE_2 = _TO_DOUBLE / 2**11, _TO_DOUBLE / 2**18  # of the two passes; exact
 
 
 def read_photo_2018(path: str | os.PathLike[str], upright: bool = True) -> np.ndarray:
@@ -49,14 +53,18 @@ def read_photo_2018(path: str | os.PathLike[str], upright: bool = True) -> np.nd
 
     2018 did not rotate photos (`upright`), and failed on anything but 8-bit RGB, RGBA and grey.
     """
-    content = read_content(path)
+    return decode_photo_2018(read_content(path), os.fspath(path), upright)
+
+
+def decode_photo_2018(content: bytes, name: str, upright: bool = True) -> np.ndarray:
+    """As `read_photo_2018`, for the bytes of a file with this name."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about odd metadata
         try:
             image = decode_jpeg(content, upright)
         except DECODE_ERRORS:
             image = None  # the common decoder may succeed, or reports the reason
-    return decode_photo(content, os.fspath(path), upright=upright) if image is None else image
+    return decode_photo(content, name, upright=upright) if image is None else image
 
 
 def decode_jpeg(content: bytes, upright: bool = True) -> np.ndarray | None:
@@ -83,14 +91,12 @@ def decode_jpeg(content: bytes, upright: bool = True) -> np.ndarray | None:
             return None
         width, height = photo.size
         turn = camera_turn(photo) if upright else None
-        tables = [np.array(photo.quantization[layer[3]]) for layer in photo.layer[1:]]
-        photo.draft("YCbCr", photo.size)
-        brightness = np.asarray(photo)[..., 0]
+        tables = np.array([photo.quantization[layer[3]] for layer in photo.layer[1:]])
+        photo.draft("L", photo.size)
+        brightness = np.asarray(photo)
     half = _colour_planes(content)
-    planes = [
-        _doubled(half[..., index + 1], table)[:height, :width] for index, table in enumerate(tables)
-    ]
-    image = _rgb(brightness, *planes)
+    blue, red = _doubled(half[..., 1:].transpose(2, 0, 1), tables)[:, :height, :width]
+    image = _rgb(brightness, blue, red)
     return image if turn is None else np.array(Image.fromarray(image).transpose(turn))
 
 
@@ -132,29 +138,36 @@ def _to_whole_blocks(content: bytes) -> bytes:
     raise ValueError("no frame header")
 
 
-def _doubled(plane: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """A colour plane (h, w) at twice the size, uint8 (2h, 2w).
+def _doubled(planes: np.ndarray, tables: np.ndarray) -> np.ndarray:
+    """Colour planes (2, h, w) at twice the size, uint8 (2, 2h, 2w).
 
     Parameters
     ----------
-    plane
-        uint8 (h, w), both multiples of 8.
-    table
-        (64,), quantisation steps. The coefficients are multiples of these; rounding to multiples
-        undoes the rounding of `plane` to whole grey levels.
+    planes
+        uint8 (2, h, w), h and w multiples of 8.
+    tables
+        (2, 64), quantisation steps. The coefficients are multiples of these; rounding to multiples
+        undoes the rounding of `planes` to whole grey levels.
     """
-    height, width = plane.shape
+    _, height, width = planes.shape
     # One pass along the columns of all blocks and one along the rows, each a matrix product.
-    samples = plane.reshape(-1, _BLOCK, width).astype(np.float64) - 128
+    samples = planes.reshape(-1, _BLOCK, width).astype(np.float32)
+    samples -= 128
     coefficients = (_TO_SAMPLES.T @ samples).reshape(-1, _BLOCK) @ _TO_SAMPLES
-    coefficients = coefficients.reshape(-1, _BLOCK, width // _BLOCK, _BLOCK)
-    step = table.reshape(_BLOCK, 1, _BLOCK).astype(np.float64)
-    coefficients = (np.rint(coefficients / step) * step).reshape(-1, _BLOCK, width)
+    coefficients = coefficients.reshape(2, -1, _BLOCK, width // _BLOCK, _BLOCK)
+    steps = tables.reshape(2, 1, _BLOCK, 1, _BLOCK).astype(np.float32)
+    coefficients /= steps
+    np.rint(coefficients, out=coefficients)
+    coefficients *= steps
     # libjpeg's integer arithmetic, which keeps 2 fractional bits between the passes. It is exact in
     # float64, whose matrix product is fast.
-    between = np.floor((_TO_DOUBLE @ coefficients + 2**10) / 2**11).reshape(-1, _BLOCK)
-    doubled = np.floor((between @ _TO_DOUBLE.T + 2**17) / 2**18) + 128
-    return np.clip(doubled, 0, 255).astype(np.uint8).reshape(2 * height, 2 * width)
+    between = _TO_DOUBLE_1 @ coefficients.reshape(-1, _BLOCK, width).astype(np.float64)
+    between += 0.5
+    np.floor(between, out=between)
+    doubled = between.reshape(-1, _BLOCK) @ _TO_DOUBLE_2.T
+    doubled += 128.5
+    np.clip(doubled, 0, 255.5, out=doubled)
+    return doubled.astype(np.uint8).reshape(2, 2 * height, 2 * width)
 
 
 # JFIF's conversion, in libjpeg's fixed-point arithmetic with 16 fractional bits.
@@ -167,9 +180,9 @@ _GREEN_OF_CR = -46802 * _COLOUR
 
 def _rgb(brightness: np.ndarray, blue: np.ndarray, red: np.ndarray) -> np.ndarray:
     """uint8 (H, W, 3), RGB, from the planes Y, Cb and Cr, uint8 (H, W) each."""
-    base = brightness.astype(np.int16)
-    image = np.empty((*brightness.shape, 3), dtype=np.uint8)
-    green = (_GREEN_OF_CB[blue] + _GREEN_OF_CR[red]) >> 16
-    for channel, shift in enumerate((_RED_OF_CR[red], green, _BLUE_OF_CB[blue])):
-        image[..., channel] = np.clip(base + shift, 0, 255)
-    return image
+    green = cv2.LUT(blue, _GREEN_OF_CB)
+    green += cv2.LUT(red, _GREEN_OF_CR)
+    green >>= 16
+    shifts = cv2.LUT(red, _RED_OF_CR), green.astype(np.int16), cv2.LUT(blue, _BLUE_OF_CB)
+    # The sum is cut off at 0 and 255.
+    return cv2.merge([cv2.add(brightness, shift, dtype=cv2.CV_8U) for shift in shifts])

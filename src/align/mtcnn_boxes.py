@@ -92,24 +92,91 @@ def nms(boxes: np.ndarray, threshold: float, method: str) -> np.ndarray:
     """
     if method not in ("Union", "Min"):
         raise ValueError(f"method {method!r}: expected 'Union' or 'Min'")
+    return nms_in_groups(boxes, np.zeros(len(boxes), np.int64), threshold, method)
+
+
+def nms_in_groups(
+    boxes: np.ndarray, group: np.ndarray, threshold: float, method: str
+) -> np.ndarray:
+    """`nms` among the boxes of each group; returns the kept rows, group after group.
+
+    Parameters
+    ----------
+    group
+        int (N,), ascending.
+    """
     if len(boxes) == 0:
         return np.empty(0, dtype=np.int64)
-    left, top, right, bottom = boxes[:, :4].T
-    area = (right - left + 1) * (bottom - top + 1)
-    rest = _argsort_2018(boxes[:, 4])
-    pick = []
+    starts = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])
+    counts = np.diff(np.r_[starts, len(boxes)])
+    orders = [
+        start + _argsort_2018(boxes[start : start + count, 4])[::-1]
+        for start, count in zip(starts, counts, strict=True)
+    ]
+    # Groups of similar size are compared together, so that little of the comparison is padding.
+    kept: list[np.ndarray] = [np.empty(0, np.int64)] * len(orders)
+    by_count = np.argsort(counts, kind="stable")
+    first = 0
+    while first < len(by_count):
+        largest = int(counts[by_count[first]]) * 2
+        last = int(np.searchsorted(counts[by_count], largest, "right"))
+        some = by_count[first : min(last, first + max(_PAIRS_AT_ONCE // largest**2, 1))]
+        for place, rows in zip(
+            some, _suppressed(boxes, [orders[i] for i in some], threshold, method), strict=True
+        ):
+            kept[place] = rows
+        first += len(some)
+    return np.concatenate(kept)
+
+
+_PAIRS_AT_ONCE = 1 << 18
+_BOXES_AT_ONCE = 256  # of one group, of which all pairs are compared
+
+
+def _suppressed(
+    boxes: np.ndarray, orders: Sequence[np.ndarray], threshold: float, method: str
+) -> list[np.ndarray]:
+    """Of each group the kept rows; `orders` has its rows, best score first."""
+    longest = max(map(len, orders))
+    if longest > _BOXES_AT_ONCE:
+        return [_suppressed_one_by_one(boxes, order, threshold, method) for order in orders]
+    rows = np.zeros((len(orders), longest), np.int64)
+    left = np.zeros(rows.shape, bool)
+    for place, order in enumerate(orders):
+        rows[place, : len(order)] = order
+        left[place, : len(order)] = True
+    corners = np.moveaxis(boxes[rows, :4], 2, 0)
+    overlap = _overlaps(corners[..., :, None], corners[..., None, :], method)
+    dropped = np.triu(~(overlap <= threshold), 1)  # [group, box, worse box]
+    for place in range(longest - 1):
+        left &= ~(dropped[:, place] & left[:, place, None])
+    return [row[keep] for row, keep in zip(rows, left, strict=True)]
+
+
+def _suppressed_one_by_one(
+    boxes: np.ndarray, order: np.ndarray, threshold: float, method: str
+) -> np.ndarray:
+    """As `_suppressed` for one group, with memory for its boxes only, not for all pairs."""
+    corners = boxes[:, :4].T
+    rest, pick = order, []
     while rest.size:
-        best, rest = rest[-1], rest[:-1]
+        best, rest = rest[0], rest[1:]
         pick.append(best)
-        width = np.minimum(right[best], right[rest]) - np.maximum(left[best], left[rest]) + 1
-        height = np.minimum(bottom[best], bottom[rest]) - np.maximum(top[best], top[rest]) + 1
-        shared = np.maximum(0.0, width) * np.maximum(0.0, height)
-        if method == "Min":
-            overlap = shared / np.minimum(area[best], area[rest])
-        else:
-            overlap = shared / (area[best] + area[rest] - shared)
+        overlap = _overlaps(corners[:, best, None], corners[:, rest], method)
         rest = rest[overlap <= threshold]
     return np.array(pick, dtype=np.int64)
+
+
+def _overlaps(best: np.ndarray, others: np.ndarray, method: str) -> np.ndarray:
+    """Overlap of boxes; the first axis of both is x1, y1, x2, y2, the other axes broadcast."""
+    areas = [(box[2] - box[0] + 1) * (box[3] - box[1] + 1) for box in (best, others)]
+    width = np.minimum(best[2], others[2]) - np.maximum(best[0], others[0]) + 1
+    height = np.minimum(best[3], others[3]) - np.maximum(best[1], others[1]) + 1
+    shared = np.maximum(0.0, width) * np.maximum(0.0, height)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if method == "Min":
+            return shared / np.minimum(*areas)
+        return shared / (areas[0] + areas[1] - shared)
 
 
 def _argsort_2018(scores: np.ndarray) -> np.ndarray:
@@ -150,7 +217,9 @@ def rerec(bboxA: np.ndarray) -> np.ndarray:
     return bboxA
 
 
-def pad(total_boxes: np.ndarray, w: int, h: int) -> tuple[np.ndarray, ...]:
+def pad(
+    total_boxes: np.ndarray, w: int | np.ndarray, h: int | np.ndarray
+) -> tuple[np.ndarray, ...]:
     """The part of each box that lies inside the photo, in pixels counted from 1.
 
     Parameters
@@ -158,7 +227,7 @@ def pad(total_boxes: np.ndarray, w: int, h: int) -> tuple[np.ndarray, ...]:
     total_boxes
         (N, 4 or more)
     w, h
-        Of the photo.
+        Of the photo, or (N,) of the photo of each box.
 
     Returns
     -------
@@ -178,7 +247,7 @@ def pad(total_boxes: np.ndarray, w: int, h: int) -> tuple[np.ndarray, ...]:
 
 
 def _pad_one_axis(
-    first: np.ndarray, last: np.ndarray, length: np.ndarray, limit: int
+    first: np.ndarray, last: np.ndarray, length: np.ndarray, limit: int | np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(first in box, first in photo, last in box, last in photo), counted from 1."""
     over_start = np.maximum(1 - first, 0)
@@ -191,34 +260,47 @@ def imresample(img: np.ndarray, sz: Sequence[int]) -> np.ndarray:
     return cv2.resize(img, (sz[1], sz[0]), interpolation=cv2.INTER_AREA)
 
 
-def crop_batch(image: np.ndarray, boxes: np.ndarray, side: int) -> np.ndarray:
+def crop_batch(
+    images: Sequence[np.ndarray], owner: np.ndarray, boxes: np.ndarray, side: int
+) -> np.ndarray:
     """Crops of the boxes, resized for RNet or ONet; float32 (N, side, side, 3), -1..1.
 
     Parameters
     ----------
-    image
-        (H, W, 3), RGB, 0..255.
+    images
+        (H, W, 3) each, RGB, 0..255.
+    owner
+        int (N,), the image of each box.
     boxes
         (N, 4 or more), with integer values. Pixels outside the photo are black.
     side
         24 or 48.
     """
-    photo_height, photo_width = image.shape[:2]
-    dy, edy, dx, edx, y, ey, x, ex, width, height = pad(boxes, photo_width, photo_height)
+    sizes = np.array([image.shape[:2] for image in images], np.int64).reshape(-1, 2)
+    heights, widths = sizes[owner].T
+    dy, edy, dx, edx, y, ey, x, ex, width, height = pad(boxes, widths, heights)
+    inside = (width >= 1) & (height >= 1) & (ey >= 0) & (ex >= 0)
+    whole = inside & (dy == 1) & (dx == 1) & (edy == height) & (edx == width)
     crops = np.zeros((len(boxes), side, side, 3), dtype=np.float32)
-    for index in range(len(boxes)):
-        if width[index] < 1 or height[index] < 1:
-            continue  # calibration turned the box inside out; its crop stays black
-        # The ends are negative for a box to the left of the photo or above it.
-        seen = image[y[index] - 1 : max(ey[index], 0), x[index] - 1 : max(ex[index], 0)]
-        if seen.shape[:2] == (height[index], width[index]):
-            crop = seen.astype(np.float32)
-        else:
-            crop = np.zeros((height[index], width[index], 3), dtype=np.float32)
-            if seen.size:
-                crop[dy[index] - 1 : edy[index], dx[index] - 1 : edx[index]] = seen
-        crops[index] = imresample(crop, (side, side))
+    rows = zip(owner, y - 1, ey, x - 1, ex, dy - 1, edy, dx - 1, edx, height, width, strict=True)
+    for index, (photo, top, bottom, left, right, *place) in enumerate(rows):
+        if not inside[index]:
+            continue  # calibration turned the box inside out, or it is aside: its crop stays black
+        crop = images[photo][top:bottom, left:right].astype(np.float32)
+        if not whole[index]:
+            crop = _surrounded(crop, *place)
+        cv2.resize(crop, (side, side), dst=crops[index], interpolation=cv2.INTER_AREA)
     return normalised(crops)
+
+
+def _surrounded(
+    seen: np.ndarray, top: int, bottom: int, left: int, right: int, height: int, width: int
+) -> np.ndarray:
+    """The visible part of a crop within black, float32 (height, width, 3)."""
+    crop = np.zeros((height, width, 3), dtype=np.float32)
+    if seen.size:
+        crop[top:bottom, left:right] = seen
+    return crop
 
 
 def normalised(pixels: np.ndarray) -> np.ndarray:

@@ -1,125 +1,61 @@
-"""The three networks of the MTCNN face detector (Zhang et al. 2016) in MXNet, with 2018's weights.
+"""The three networks of the MTCNN face detector, ready to be called.
 
-PNet proposes boxes anywhere in a photo, RNet refines them, ONet refines them again and finds the
-landmarks. Layers have the names used in 2018's weight files.
+Each graph always runs on arrays of one shape: a fixed number of crops, or canvases of one size on
+which images are packed. So its memory is allocated once, however different the photos are, and the
+result for an image does not depend on the others that are computed with it.
 """
 
-import os
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from src.align.mosaics import STRIDE, Tile, cells, pack
+from src.align.mtcnn_graphs import INPUT_SIZES, OUTPUTS, network_parameters, network_symbol
 from src.align.mtcnn_weights import NetworkWeights, load_weights
 from src.common.errors import InputError
 from src.common.mxnet_backend import mx
-from src.graphs.shapes import infer_shapes
 
-# ---------------------------------------------------------------------------------- graphs
+# The fastest on one core: more do not fit into its cache.
+CROPS = {"rnet": 32, "onet": 8}
+CANVAS = 128  # pixels, height and width of PNet's input
 
-
-def _layer_variables(layer: str) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
-    """(weights, biases)"""
-    return mx.sym.var(f"{layer}_weights"), mx.sym.var(f"{layer}_biases")
-
-
-def _convolution(data: mx.sym.Symbol, layer: str, kernel: int, num_filter: int) -> mx.sym.Symbol:
-    weights, biases = _layer_variables(layer)
-    return mx.sym.Convolution(
-        data, weights, biases, kernel=(kernel, kernel), num_filter=num_filter, name=layer
-    )
+Maps = tuple[np.ndarray, np.ndarray]
+"""PNet's offsets (h, w, 4) and probability of a face (h, w) for one image."""
 
 
-def _dense(data: mx.sym.Symbol, layer: str, num_hidden: int) -> mx.sym.Symbol:
-    weights, biases = _layer_variables(layer)
-    return mx.sym.FullyConnected(data, weights, biases, num_hidden=num_hidden, name=layer)
+class _Graph:
+    """A network's graph and parameters on a device, for inputs of fixed shapes."""
+
+    def __init__(self, name: str, weights: NetworkWeights, context: mx.Context) -> None:
+        symbol = network_symbol(name)
+        if context.device_type == "cpu":
+            symbol = symbol.get_backend_symbol("MKLDNN")  # fuses layers
+        fixed = [("static_alloc", "true"), ("static_shape", "true")]
+        self._operator = mx.nd.CachedOp(symbol, fixed)
+        self._names = symbol.list_inputs()
+        self._context = context
+        parameters = network_parameters(name, weights)
+        self._inputs = {key: mx.nd.array(v, ctx=context) for key, v in parameters.items()}
+
+    def run(self, **inputs: np.ndarray) -> np.ndarray:
+        """The output (N, 16, h, w) for arrays by the names of the graph's inputs."""
+        given = {key: mx.nd.array(value, ctx=self._context) for key, value in inputs.items()}
+        arrays = {**self._inputs, **given}
+        output: np.ndarray = self._operator(*(arrays[key] for key in self._names)).asnumpy()
+        return output
 
 
-def _prelu(data: mx.sym.Symbol, name: str) -> mx.sym.Symbol:
-    return mx.sym.LeakyReLU(data, mx.sym.var(f"{name}_alpha"), act_type="prelu", name=name)
+class CropNetwork:
+    """RNet or ONet.
 
-
-def _max_pool(data: mx.sym.Symbol, kernel: int, keeps_rest: bool) -> mx.sym.Symbol:
-    """Stride 2; with `keeps_rest` a smaller last window covers the rest (2018: padding SAME)."""
-    return mx.sym.Pooling(
-        data,
-        kernel=(kernel, kernel),
-        stride=(2, 2),
-        pool_type="max",
-        pooling_convention="full" if keeps_rest else "valid",
-    )
-
-
-def pnet_symbol() -> mx.sym.Symbol:
-    """Group of (offsets (N,4,h,w), probability (N,2,h,w)) for images (N,3,H,W) of any size."""
-    data = mx.sym.var("data")
-    data = _prelu(_convolution(data, "conv1", 3, 10), "PReLU1")  # (N,10,H-2,W-2)
-    data = _max_pool(data, 2, keeps_rest=True)
-    data = _prelu(_convolution(data, "conv2", 3, 16), "PReLU2")
-    data = _prelu(_convolution(data, "conv3", 3, 32), "PReLU3")  # (N,32,h,w)
-    offsets = _convolution(data, "conv4-2", 1, 4)
-    probability = mx.sym.softmax(_convolution(data, "conv4-1", 1, 2), axis=1)
-    return mx.sym.Group([offsets, probability])
-
-
-def rnet_symbol() -> mx.sym.Symbol:
-    """Group of (offsets (N,4), probability (N,2)) for images (N,3,24,24)."""
-    data = mx.sym.var("data")
-    data = _prelu(_convolution(data, "conv1", 3, 28), "prelu1")  # (N,28,22,22)
-    data = _max_pool(data, 3, keeps_rest=True)  # (N,28,11,11)
-    data = _prelu(_convolution(data, "conv2", 3, 48), "prelu2")  # (N,48,9,9)
-    data = _max_pool(data, 3, keeps_rest=False)  # (N,48,4,4)
-    data = _prelu(_convolution(data, "conv3", 2, 64), "prelu3")  # (N,64,3,3)
-    data = _prelu(_dense(data, "conv4", 128), "prelu4")
-    offsets = _dense(data, "conv5-2", 4)
-    probability = mx.sym.softmax(_dense(data, "conv5-1", 2), axis=1)
-    return mx.sym.Group([offsets, probability])
-
-
-def onet_symbol() -> mx.sym.Symbol:
-    """Group of (offsets (N,4), landmarks (N,10), probability (N,2)) for images (N,3,48,48)."""
-    data = mx.sym.var("data")
-    data = _prelu(_convolution(data, "conv1", 3, 32), "prelu1")  # (N,32,46,46)
-    data = _max_pool(data, 3, keeps_rest=True)  # (N,32,23,23)
-    data = _prelu(_convolution(data, "conv2", 3, 64), "prelu2")  # (N,64,21,21)
-    data = _max_pool(data, 3, keeps_rest=False)  # (N,64,10,10)
-    data = _prelu(_convolution(data, "conv3", 3, 64), "prelu3")  # (N,64,8,8)
-    data = _max_pool(data, 2, keeps_rest=True)  # (N,64,4,4)
-    data = _prelu(_convolution(data, "conv4", 2, 128), "prelu4")  # (N,128,3,3)
-    data = _prelu(_dense(data, "conv5", 256), "prelu5")
-    offsets = _dense(data, "conv6-2", 4)
-    landmarks = _dense(data, "conv6-3", 10)
-    probability = mx.sym.softmax(_dense(data, "conv6-1", 2), axis=1)
-    return mx.sym.Group([offsets, landmarks, probability])
-
-
-SYMBOLS = {"pnet": pnet_symbol, "rnet": rnet_symbol, "onet": onet_symbol}
-
-# Height and width in pixels. PNet accepts any size of at least its cell.
-INPUT_SIZES = {"pnet": 12, "rnet": 24, "onet": 48}
-
-
-# ---------------------------------------------------------------------------------- networks
-
-# oneDNN keeps what it has prepared for each input shape. Photos differ in size, so without a limit
-# a process grows by a gigabyte in some thousand photos. MXNet reads the setting at its first
-# operator; a process that has already run one keeps what it had.
-CACHE_SETTING = "MXNET_MKLDNN_CACHE_NUM"
-CACHE_LIMIT = 256  # of each operator; with 64, photos of one size were aligned 15 % slower
-
-
-class Network:
-    """One of the three networks, with the calling convention of 2018.
-
-    The call takes images (N, W, H, 3), width before height, scaled to -1..1, and returns a tuple of
-    float32 arrays, channels last: offsets, landmarks (ONet only), probability.
-
-    The graph is a CachedOp: it accepts any shape without being bound again, and skips the oneDNN
-    subgraph pass of bound executors, which fails on some graphs.
+    The call takes crops (N, W, H, 3), width before height as in 2018, scaled to -1..1, and returns
+    a tuple of float32 arrays with N rows: offsets, landmarks (ONet only), probability.
 
     Parameters
     ----------
     name
-        'pnet', 'rnet' or 'onet'.
+        'rnet' or 'onet'.
     weights
         Of this network, as from `load_weights`.
 
@@ -130,31 +66,91 @@ class Network:
     """
 
     def __init__(self, name: str, weights: NetworkWeights, context: mx.Context) -> None:
-        symbol = SYMBOLS[name]()
-        parameters = mxnet_parameters(weights)
-        _check_shapes(symbol, parameters, INPUT_SIZES[name])
-        self._context = context
-        self._graph = mx.nd.CachedOp(symbol)
-        inputs = symbol.list_inputs()
-        self._data_index = inputs.index("data")
-        self._inputs = [
-            None if key == "data" else mx.nd.array(parameters[key], ctx=context) for key in inputs
-        ]
+        self._graph = _Graph(name, weights, context)
+        self._counts = [count for _, count in OUTPUTS[name]]
+        side = INPUT_SIZES[name]
+        self._crops = np.zeros((CROPS[name], 3, side, side), np.float32)
 
     def __call__(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
-        """The outputs, N rows each; see the class."""
-        images = np.ascontiguousarray(np.transpose(images, (0, 3, 1, 2)), dtype=np.float32)
-        inputs = list(self._inputs)
-        inputs[self._data_index] = mx.nd.array(images, ctx=self._context)
-        outputs = [output.asnumpy() for output in self._graph(*inputs)]
-        return tuple(
-            output.transpose(0, 2, 3, 1) if output.ndim == 4 else output for output in outputs
+        """The outputs; see the class."""
+        size = len(self._crops)
+        rows = [np.empty((0, sum(self._counts)), np.float32)]
+        for start in range(0, len(images), size):
+            part = images[start : start + size].transpose(0, 3, 2, 1)
+            self._crops[: len(part)] = part
+            output = self._graph.run(data=self._crops)
+            rows.append(output[: len(part), : sum(self._counts), 0, 0])
+        *outputs, logits = np.split(np.concatenate(rows), np.cumsum(self._counts)[:-1], axis=1)
+        return *outputs, _softmax(logits, axis=1)
+
+
+class ProposalNetwork:
+    """PNet.
+
+    The call takes images (N, W, H, 3), width before height as in 2018, scaled to -1..1, of any size
+    of at least 12, and returns offsets (N, w, h, 4) and probability (N, w, h, 2), float32.
+
+    Raises
+    ------
+    ValueError
+        The weights are not those of PNet.
+    """
+
+    def __init__(self, weights: NetworkWeights, context: mx.Context) -> None:
+        self._graph = _Graph("pnet", weights, context)
+
+    def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The outputs; see the class."""
+        offsets, probability = zip(
+            *self.maps([image.transpose(1, 0, 2) for image in images]), strict=True
         )
+        face = np.stack(probability).transpose(0, 2, 1)
+        return np.stack(offsets).transpose(0, 2, 1, 3), np.stack([1 - face, face], axis=3)
+
+    def maps(self, images: Sequence[np.ndarray]) -> list[Maps]:
+        """The outputs for images (H, W, 3) of different sizes, scaled to -1..1."""
+        sizes = [(image.shape[0], image.shape[1]) for image in images]
+        offsets = [np.empty((cells(h), cells(w), 4), np.float32) for h, w in sizes]
+        faces = [np.empty((cells(h), cells(w)), np.float32) for h, w in sizes]
+        tiles, count = pack(sizes, CANVAS)
+        for canvas in range(count):
+            on_canvas = [tile for tile in tiles if tile.canvas == canvas]
+            output = self._run(images, on_canvas)
+            boxes, probability = output[:4].transpose(1, 2, 0), _softmax(output[4:6], axis=0)[1]
+            for tile in on_canvas:
+                size = cells(tile.height), cells(tile.width)
+                there = _area(tile.y // STRIDE, tile.x // STRIDE, size)
+                here = _area(tile.top // STRIDE, tile.left // STRIDE, size)
+                offsets[tile.image][here] = boxes[there]
+                faces[tile.image][here] = probability[there]
+        return list(zip(offsets, faces, strict=True))
+
+    def _run(self, images: Sequence[np.ndarray], tiles: Sequence[Tile]) -> np.ndarray:
+        """PNet's output (16, h, w) for one canvas."""
+        canvas = np.zeros((CANVAS, CANVAS, 3), np.float32)
+        outside = np.ones((CANVAS - 2, CANVAS - 2), np.float32)
+        for tile in tiles:
+            height, width = tile.height, tile.width
+            part = images[tile.image][_area(tile.top, tile.left, (height, width))]
+            canvas[_area(tile.y, tile.x, (height, width))] = part
+            outside[_area(tile.y, tile.x, (height - 2, width - 2))] = 0
+        data = canvas.transpose(2, 0, 1)
+        return self._graph.run(data=data[None], outside=outside[None, None])[0]
+
+
+def _area(top: int, left: int, size: tuple[int, int]) -> tuple[slice, slice]:
+    return slice(top, top + size[0]), slice(left, left + size[1])
+
+
+def _softmax(logits: np.ndarray, axis: int) -> np.ndarray:
+    powers = np.exp(logits - logits.max(axis=axis, keepdims=True))
+    result: np.ndarray = powers / powers.sum(axis=axis, keepdims=True)
+    return result
 
 
 def create_networks(
     context: mx.Context | None = None, model_path: str | None = None
-) -> tuple[Network, Network, Network]:
+) -> tuple[ProposalNetwork, CropNetwork, CropNetwork]:
     """(pnet, rnet, onet)
 
     Parameters
@@ -169,50 +165,22 @@ def create_networks(
     FileNotFoundError, InputError
         A weight file is missing or not that of its network.
     """
-    os.environ.setdefault(CACHE_SETTING, str(CACHE_LIMIT))
     weights = load_weights(model_path)
-    origin = model_path or "the package mtcnn"
-
-    def create(name: str) -> Network:
-        try:
-            return Network(name, weights[name], context or mx.cpu())
-        except ValueError as error:
-            raise InputError(f"{origin} does not contain the weights of {name}: {error}") from None
-
-    return create("pnet"), create("rnet"), create("onet")
-
-
-def mxnet_parameters(weights: NetworkWeights) -> dict[str, np.ndarray]:
-    """Weights in MXNet's layout, float32, by the names of the graph's variables."""
-    parameters: dict[str, np.ndarray] = {}
-    flattened_channels: int | None = None
-    for layer, values in weights.items():
-        for kind, value in values.items():
-            if value.ndim == 4:  # (kernel, kernel, in, out)
-                flattened_channels = value.shape[3]
-                value = value.transpose(3, 2, 0, 1)
-            elif value.ndim == 2:  # (in, out)
-                if flattened_channels:
-                    value = _channels_first(value, flattened_channels)
-                    flattened_channels = None
-                value = value.T
-            parameters[f"{layer}_{kind}"] = np.ascontiguousarray(value, dtype=np.float32)
-    return parameters
+    device = context or mx.cpu()
+    with _naming(model_path, "pnet"):
+        pnet = ProposalNetwork(weights["pnet"], device)
+    with _naming(model_path, "rnet"):
+        rnet = CropNetwork("rnet", weights["rnet"], device)
+    with _naming(model_path, "onet"):
+        onet = CropNetwork("onet", weights["onet"], device)
+    return pnet, rnet, onet
 
 
-def _channels_first(value: np.ndarray, channels: int) -> np.ndarray:
-    """The first dense layer's weights (in, out), reordered from channels last to channels first."""
-    side = round((value.shape[0] / channels) ** 0.5)
-    by_place = value.reshape(side, side, channels, -1)
-    return by_place.transpose(2, 0, 1, 3).reshape(value.shape)
-
-
-def _check_shapes(symbol: mx.sym.Symbol, parameters: Mapping[str, np.ndarray], size: int) -> None:
-    """ValueError unless the parameters fit the graph for images of `size`×`size` pixels."""
-    for key, shape in infer_shapes(symbol, data=(1, 3, size, size)).arguments.items():
-        if key == "data":
-            continue
-        if key not in parameters:
-            raise ValueError(f"{key} is missing")
-        if parameters[key].shape != shape:
-            raise ValueError(f"{key} has shape {parameters[key].shape}, expected {shape}")
+@contextlib.contextmanager
+def _naming(model_path: str | None, name: str) -> Iterator[None]:
+    """Turns a ValueError into one that says whose weights are wrong."""
+    try:
+        yield
+    except ValueError as error:
+        origin = model_path or "the package mtcnn"
+        raise InputError(f"{origin} does not contain the weights of {name}: {error}") from None
