@@ -1,53 +1,65 @@
-"""Photos/s of alignment against one binding per network call, and of the command against 2018.
+"""Speed of alignment against an earlier commit, two workers, and the package `mtcnn`.
 
-    python benchmarks/align.py --photos ../shared/faces/lfw --count 200
+    python benchmarks/align.py --photos ../shared/faces/lfw --count 400
 
-Photos differ in size, and so do the batches of the later networks: the obvious approach in MXNet is
-to bind an executor for each shape. The detector's networks here are graphs that accept any shape.
-Both cases align the same photos in one process; the last line is the complete command with its
-worker processes, with a limit relative to the 2018 script's rate. Without --photos, one portrait in
-many sizes is used.
+Aligning: photos are read, decoded, aligned and written, in a process that has aligned some before;
+one worker is pinned to one core. Detecting: photos are in memory. The package `mtcnn` is installed
+with TensorFlow in an environment of its own (280 MB are downloaded); `--no-mtcnn` leaves it out.
+The large photos are groups of faces from the others. Without --photos, one portrait in many sizes
+is used.
 """
 
 import contextlib
+import inspect
+import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
+import venv
 from pathlib import Path
 
 import cv2
 import harness
 import numpy as np
+from easydict import EasyDict
 
-from src.align import align_megaface
-from src.align.detector import MtcnnDetector
+from src.align import alignment
 from src.align.jpeg_2018 import read_photo_2018
-from src.align.ladder import align_photos
-from src.align.mtcnn_networks import SYMBOLS, mxnet_parameters
-from src.align.mtcnn_weights import load_weights
-from src.align.photo import Photo
-from src.common.mxnet_backend import mx
 
-RATE_OF_2018 = 8.0  # photos/s of the 2018 script
+BEFORE = "3e2291c"  # one photo after the other
+SMALLEST, THRESHOLDS, FACTOR = 100, (0.6, 0.7, 0.7), 0.709
+LARGE_SIZE, LARGE_COUNT, SMALLEST_IN_LARGE = (886, 1280), 8, 50
+WARM_UP = 40  # photos
+MTCNN_REQUIREMENTS = ("mtcnn==1.0.0", "tensorflow-cpu", "opencv-python-headless")
+MTCNN_BATCH = 16  # as many as are detected together here
+MTCNN_SCRIPT = """
+import json, sys, time
+import numpy as np, tensorflow as tf
+from mtcnn import MTCNN
+threads, batch, smallest, *thresholds = json.loads(sys.argv[2])
+tf.config.threading.set_intra_op_parallelism_threads(threads)
+tf.config.threading.set_inter_op_parallelism_threads(threads)
+photos = np.load(sys.argv[1])
+photos = [photos[name] for name in photos.files]
+detector = MTCNN(stages="face_and_landmarks_detection", device="CPU:0")
 
-
-class BoundForEachCall:
-    """A network of the detector whose executor is bound again for every input."""
-
-    def __init__(self, name, weights):
-        self._symbol = SYMBOLS[name]()
-        self._parameters = {
-            key: mx.nd.array(value) for key, value in mxnet_parameters(weights).items()
-        }
-
-    def __call__(self, images):
-        data = mx.nd.array(np.transpose(images, (0, 3, 1, 2)))
-        executor = self._symbol.bind(mx.cpu(), {"data": data, **self._parameters}, grad_req="null")
-        outputs = [output.asnumpy() for output in executor.forward(is_train=False)]
-        return tuple(
-            output.transpose(0, 2, 3, 1) if output.ndim == 4 else output for output in outputs
+def detect(count):
+    for start in range(0, count, batch):
+        detector.detect_faces(
+            photos[start : start + batch], min_face_size=smallest, scale_factor=thresholds[3],
+            threshold_pnet=thresholds[0], threshold_rnet=thresholds[1],
+            threshold_onet=thresholds[2],
         )
+
+detect(len(photos) // 4)
+started = time.perf_counter()
+detect(len(photos))
+print(len(photos) / (time.perf_counter() - started))
+"""
+
+# ---------------------------------------------------------------------------------- photos
 
 
 def write_portraits(folder, count):
@@ -62,75 +74,159 @@ def write_portraits(folder, count):
         cv2.imwrite(str(folder / "portrait" / f"{number:04d}.jpg"), cv2.resize(face, size))
 
 
-def link_photos(photos, folder, count):
-    """Links `folder/<person>/<photo>` to `count` photos spread evenly over a folder tree."""
-    paths = sorted(path for path in Path(photos).resolve().glob("*/*") if path.is_file())
-    for path in paths[:: max(len(paths) // count, 1)][:count]:
-        (folder / path.parent.name).mkdir(parents=True, exist_ok=True)
-        (folder / path.parent.name / path.name).symlink_to(path)
-
-
 @contextlib.contextmanager
-def photo_folder(args):
-    """Yields a temporary folder `photos` of person folders."""
+def photo_paths(args):
+    """Yields the paths of `args.count` photos, spread evenly over the folder."""
     with tempfile.TemporaryDirectory() as work:
-        folder = Path(work) / "photos"
-        if args.photos:
-            link_photos(args.photos, folder, args.count)
-        else:
+        folder = Path(args.photos or work).resolve()
+        if not args.photos:
             write_portraits(folder, args.count)
-        yield folder
+        paths = sorted(path for path in folder.glob("*/*") if path.is_file())
+        yield [str(path) for path in paths[:: max(len(paths) // args.count, 1)][: args.count]]
 
 
-def bound_for_each_call():
-    """The detector with networks that are bound for each call."""
-    weights = load_weights()
-    return MtcnnDetector(*(BoundForEachCall(name, weights[name]) for name in SYMBOLS))
+def read_photos(args):
+    """The photos, uint8 (H, W, 3) each."""
+    with photo_paths(args) as paths:
+        return [read_photo_2018(path) for path in paths]
 
 
-def one_process(create, args):
-    """Photos/s of a detector on some of the photos."""
+def large_photos(args):
+    """Photos of `LARGE_SIZE`: others at one to three times their size, next to each other."""
+    photos = iter(read_photos(args) * 10)
+    height, width = LARGE_SIZE
+    large = []
+    for number in range(LARGE_COUNT):
+        canvas = np.full((height, width, 3), 90, np.uint8)
+        side = height // (number % 3 + 2)
+        for top in range(0, height - side + 1, side):
+            for left in range(0, width - side + 1, side):
+                canvas[top : top + side, left : left + side] = cv2.resize(
+                    next(photos), (side, side)
+                )
+        large.append(canvas)
+    return large
+
+
+# ---------------------------------------------------------------------------------- measurements
+
+
+def one_core():
+    """Pins this process to one core."""
     cv2.setNumThreads(1)
-    detector = create()
-    with photo_folder(args) as folder:
-        some = sorted(folder.glob("*/*"))[:: max(args.count // 40, 1)]
-        images = [read_photo_2018(path) for path in some]
-    seconds = harness.shortest(
-        lambda: [align_photos([Photo(image)], detector) for image in images], 1
-    )
-    return {"photos/s": len(images) / seconds}
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
-def command(args):
-    """Photos/s of the complete command."""
-    with photo_folder(args) as folder, contextlib.redirect_stdout(sys.stderr):
-        flags = ["--input-dir", str(folder), "--name", "lfw"]
-        flags += ["--output-dir", str(folder.parent / "aligned")]
-        started = time.perf_counter()
-        align_megaface.main([*flags, "--num-workers", str(args.num_workers)])
-        seconds = time.perf_counter() - started
-        return {"photos/s": len(list(folder.glob("*/*"))) / seconds}
+def aligned_rate(args, workers):
+    """Photos/s from files to files, in this checkout or in the earlier commit."""
+    settings = alignment.Settings()
+    known = {"output_dir", "list_path"} & inspect.signature(
+        alignment.align_dataset
+    ).parameters.keys()
+
+    def align(paths):
+        items = [
+            EasyDict(id=path, classname="0", image_path=path, bbox=None, landmark=None)
+            for path in paths
+        ]
+        with tempfile.TemporaryDirectory() as output:
+            more = [os.path.join(output, "lst")] if "list_path" in known else []
+            started = time.perf_counter()
+            alignment.align_dataset(items, output, settings, workers, lambda *_: None, *more)
+            return time.perf_counter() - started
+
+    with photo_paths(args) as paths:
+        align(paths[:WARM_UP])
+        return {"photos/s": len(paths) / align(paths)}
 
 
+def align_alone(args):
+    """With one worker on one core."""
+    one_core()
+    return aligned_rate(args, 1)
+
+
+def detect_here(photos, smallest):
+    """Photos/s of this detector."""
+    from src.align.detector import MtcnnDetector
+
+    detector = MtcnnDetector.create()
+
+    def detect():
+        for start in range(0, len(photos), MTCNN_BATCH):
+            some = photos[start : start + MTCNN_BATCH]
+            detector.find(some, [smallest] * len(some))
+
+    one_core()
+    return {"photos/s": len(photos) / harness.shortest(detect, 1)}
+
+
+def detect_before(photos, smallest):
+    """Photos/s of the earlier commit's `detect_face`."""
+    from src.align.detect_face import create_mtcnn, detect_face
+
+    networks = create_mtcnn(None, None)
+
+    def detect():
+        for photo in photos:
+            detect_face(photo, smallest, *networks, THRESHOLDS, FACTOR)
+
+    one_core()
+    return {"photos/s": len(photos) / harness.shortest(detect, 1)}
+
+
+def detect_with_package(args):
+    """Photos/s of the package `mtcnn` with its own batches."""
+    with tempfile.TemporaryDirectory() as work:
+        environment = Path(args.mtcnn_env or work) / "venv"
+        python = str(environment / "bin" / "python")
+        if not environment.exists():
+            venv.create(environment, with_pip=True)
+            command = [python, "-m", "pip", "install", "--quiet", *MTCNN_REQUIREMENTS]
+            subprocess.run(command, check=True, stdout=sys.stderr)
+        np.savez(f"{work}/photos.npz", *read_photos(args))
+        given = json.dumps([args.threads, MTCNN_BATCH, SMALLEST, *THRESHOLDS, FACTOR])
+        one_core()
+        command = [python, "-c", MTCNN_SCRIPT, f"{work}/photos.npz", given]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        return {"photos/s": float(done.stdout.splitlines()[-1])}
+
+
+PACKAGE = "package mtcnn 1.0.0, detecting"
 CASES = [
-    harness.Case("2018's script", lambda args: {"photos/s": RATE_OF_2018}),
-    harness.Case("bound for each call, one process", lambda a: one_process(bound_for_each_call, a)),
+    harness.Case(f"commit {BEFORE}, aligning", align_alone, commit=BEFORE),
+    harness.Case("aligning", align_alone, base=f"commit {BEFORE}, aligning", at_least=4.0),
     harness.Case(
-        "this aligner, one process",
-        lambda args: one_process(MtcnnDetector.create, args),
-        base="bound for each call, one process",
-        at_least=1.3,
+        "aligning with two workers", lambda a: aligned_rate(a, 2), base="aligning", at_least=1.8
     ),
-    harness.Case("the command", command, base="2018's script", at_least=1.0),
+    harness.Case(
+        f"commit {BEFORE}, detecting in large photos",
+        lambda args: detect_before(large_photos(args), SMALLEST_IN_LARGE),
+        commit=BEFORE,
+    ),
+    harness.Case(
+        "detecting in large photos",
+        lambda args: detect_here(large_photos(args), SMALLEST_IN_LARGE),
+        base=f"commit {BEFORE}, detecting in large photos",
+        at_least=3.0,
+    ),
+]
+PACKAGE_CASES = [
+    harness.Case(PACKAGE, detect_with_package),
+    harness.Case(
+        "detecting", lambda args: detect_here(read_photos(args), SMALLEST), PACKAGE, at_least=2.0
+    ),
 ]
 
 
 def add_arguments(parser):
     """The flags of this benchmark."""
     parser.add_argument("--photos", help="folder of person folders")
-    parser.add_argument("--count", type=int, default=200, help="photos for the command")
-    parser.add_argument("--num-workers", type=int, default=os.cpu_count(), help="for the command")
+    parser.add_argument("--count", type=int, default=200, help="photos")
+    parser.add_argument("--no-mtcnn", action="store_true", help="without the package mtcnn")
+    parser.add_argument("--mtcnn-env", help="folder in which to keep the package's environment")
 
 
 if __name__ == "__main__":
-    sys.exit(harness.main(__file__, __doc__, CASES, add_arguments=add_arguments))
+    cases = CASES if "--no-mtcnn" in sys.argv else CASES + PACKAGE_CASES
+    sys.exit(harness.main(__file__, __doc__, cases, add_arguments=add_arguments))

@@ -12,7 +12,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from src.align.detect_face import Net, create_mtcnn, detect_faces, force_faces
+from src.align.detection import Net, detect_faces, force_faces
+from src.align.mtcnn_networks import create_networks
 from src.align.settings import PYRAMID_FACTOR, THRESHOLDS
 from src.common.mxnet_backend import mx
 
@@ -85,7 +86,7 @@ class MtcnnDetector:
     Attributes
     ----------
     pnet, rnet, onet
-        Callables as returned by `create_mtcnn`.
+        Callables as returned by `create_networks`.
     thresholds
         Scores that a box must exceed in each network.
     factor
@@ -103,7 +104,7 @@ class MtcnnDetector:
         cls, model_path: str | None = None, context: mx.Context | None = None
     ) -> MtcnnDetector:
         """A detector with the weights in a folder, or those of the package `mtcnn`."""
-        return cls(*create_mtcnn(context, model_path))
+        return cls(*create_networks(context, model_path))
 
     @property
     def networks(self) -> tuple[Net, Net, Net]:

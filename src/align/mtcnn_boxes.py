@@ -73,122 +73,6 @@ def generateBoundingBox(
     return np.hstack([top_left, bottom_right, score, offsets]), offsets
 
 
-def nms(boxes: np.ndarray, threshold: float, method: str) -> np.ndarray:
-    """Greedy non-maximum suppression; returns the kept rows, best score first.
-
-    Parameters
-    ----------
-    boxes
-        (N, 5 or more), columns x1, y1, x2, y2, score; corners are inclusive (width = x2 - x1 + 1).
-    threshold
-        A box overlapping a kept one by more than this is dropped.
-    method
-        'Union' or 'Min': overlap relative to the union, or to the smaller of the two boxes.
-
-    Returns
-    -------
-    pick
-        int64 (K,); empty for N = 0. Equal scores keep NumPy's argsort order, as in 2018.
-    """
-    if method not in ("Union", "Min"):
-        raise ValueError(f"method {method!r}: expected 'Union' or 'Min'")
-    return nms_in_groups(boxes, np.zeros(len(boxes), np.int64), threshold, method)
-
-
-def nms_in_groups(
-    boxes: np.ndarray, group: np.ndarray, threshold: float, method: str
-) -> np.ndarray:
-    """`nms` among the boxes of each group; returns the kept rows, group after group.
-
-    Parameters
-    ----------
-    group
-        int (N,), ascending.
-    """
-    if len(boxes) == 0:
-        return np.empty(0, dtype=np.int64)
-    starts = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])
-    counts = np.diff(np.r_[starts, len(boxes)])
-    orders = [
-        start + _argsort_2018(boxes[start : start + count, 4])[::-1]
-        for start, count in zip(starts, counts, strict=True)
-    ]
-    # Groups of similar size are compared together, so that little of the comparison is padding.
-    kept: list[np.ndarray] = [np.empty(0, np.int64)] * len(orders)
-    by_count = np.argsort(counts, kind="stable")
-    first = 0
-    while first < len(by_count):
-        largest = int(counts[by_count[first]]) * 2
-        last = int(np.searchsorted(counts[by_count], largest, "right"))
-        some = by_count[first : min(last, first + max(_PAIRS_AT_ONCE // largest**2, 1))]
-        for place, rows in zip(
-            some, _suppressed(boxes, [orders[i] for i in some], threshold, method), strict=True
-        ):
-            kept[place] = rows
-        first += len(some)
-    return np.concatenate(kept)
-
-
-_PAIRS_AT_ONCE = 1 << 18
-_BOXES_AT_ONCE = 256  # of one group, of which all pairs are compared
-
-
-def _suppressed(
-    boxes: np.ndarray, orders: Sequence[np.ndarray], threshold: float, method: str
-) -> list[np.ndarray]:
-    """Of each group the kept rows; `orders` has its rows, best score first."""
-    longest = max(map(len, orders))
-    if longest > _BOXES_AT_ONCE:
-        return [_suppressed_one_by_one(boxes, order, threshold, method) for order in orders]
-    rows = np.zeros((len(orders), longest), np.int64)
-    left = np.zeros(rows.shape, bool)
-    for place, order in enumerate(orders):
-        rows[place, : len(order)] = order
-        left[place, : len(order)] = True
-    corners = np.moveaxis(boxes[rows, :4], 2, 0)
-    overlap = _overlaps(corners[..., :, None], corners[..., None, :], method)
-    dropped = np.triu(~(overlap <= threshold), 1)  # [group, box, worse box]
-    for place in range(longest - 1):
-        left &= ~(dropped[:, place] & left[:, place, None])
-    return [row[keep] for row, keep in zip(rows, left, strict=True)]
-
-
-def _suppressed_one_by_one(
-    boxes: np.ndarray, order: np.ndarray, threshold: float, method: str
-) -> np.ndarray:
-    """As `_suppressed` for one group, with memory for its boxes only, not for all pairs."""
-    corners = boxes[:, :4].T
-    rest, pick = order, []
-    while rest.size:
-        best, rest = rest[0], rest[1:]
-        pick.append(best)
-        overlap = _overlaps(corners[:, best, None], corners[:, rest], method)
-        rest = rest[overlap <= threshold]
-    return np.array(pick, dtype=np.int64)
-
-
-def _overlaps(best: np.ndarray, others: np.ndarray, method: str) -> np.ndarray:
-    """Overlap of boxes; the first axis of both is x1, y1, x2, y2, the other axes broadcast."""
-    areas = [(box[2] - box[0] + 1) * (box[3] - box[1] + 1) for box in (best, others)]
-    width = np.minimum(best[2], others[2]) - np.maximum(best[0], others[0]) + 1
-    height = np.minimum(best[3], others[3]) - np.maximum(best[1], others[1]) + 1
-    shared = np.maximum(0.0, width) * np.maximum(0.0, height)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        if method == "Min":
-            return shared / np.minimum(*areas)
-        return shared / (areas[0] + areas[1] - shared)
-
-
-def _argsort_2018(scores: np.ndarray) -> np.ndarray:
-    """Rows by ascending score; equal scores in the order in which NumPy's introsort leaves them.
-
-    Boxes of clear faces often have the same score, 1. Since NumPy 1.25, `argsort` uses another
-    algorithm for float64 on processors with AVX-512 and orders them differently, which changed 4 of
-    163 faces of Labeled Faces in the Wild. For long doubles it uses the old one everywhere.
-    """
-    return np.argsort(scores.astype(np.longdouble))
-
-
 def bbreg(boundingbox: np.ndarray, reg: np.ndarray) -> np.ndarray:
     """Boxes moved by their offsets, in place.
 
@@ -281,12 +165,14 @@ def crop_batch(
     dy, edy, dx, edx, y, ey, x, ex, width, height = pad(boxes, widths, heights)
     inside = (width >= 1) & (height >= 1) & (ey >= 0) & (ex >= 0)
     whole = inside & (dy == 1) & (dx == 1) & (edy == height) & (edx == width)
+    if len(images) and np.bincount(owner, width * height, len(images)).sum() > sizes.prod(1).sum():
+        images = [image.astype(np.float32) for image in images]
     crops = np.zeros((len(boxes), side, side, 3), dtype=np.float32)
     rows = zip(owner, y - 1, ey, x - 1, ex, dy - 1, edy, dx - 1, edx, height, width, strict=True)
     for index, (photo, top, bottom, left, right, *place) in enumerate(rows):
         if not inside[index]:
             continue  # calibration turned the box inside out, or it is aside: its crop stays black
-        crop = images[photo][top:bottom, left:right].astype(np.float32)
+        crop = images[photo][top:bottom, left:right].astype(np.float32, copy=False)
         if not whole[index]:
             crop = _surrounded(crop, *place)
         cv2.resize(crop, (side, side), dst=crops[index], interpolation=cv2.INTER_AREA)

@@ -30,7 +30,7 @@ class _Graph:
     def __init__(self, name: str, weights: NetworkWeights, context: mx.Context) -> None:
         symbol = network_symbol(name)
         if context.device_type == "cpu":
-            symbol = symbol.get_backend_symbol("MKLDNN")  # fuses layers
+            symbol = symbol.optimize_for("MKLDNN")  # oneDNN fuses layers
         fixed = [("static_alloc", "true"), ("static_shape", "true")]
         self._operator = mx.nd.CachedOp(symbol, fixed)
         self._names = symbol.list_inputs()

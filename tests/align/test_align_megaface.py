@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.align import alignment, styles
+from src.align import alignment, planning, stages, styles
 from src.align.align_megaface import IOU, main, parse_arguments, to_rgb
 from src.align.journal import Key, Outcome
 from src.align.ladder import align_photos
 from src.align.mtcnn_weights import NPY_FILES, load_weights
 from src.align.photo import Photo
+from src.align.settings import Settings
 from src.common.errors import InputError
 from src.common.locks import only_process
 from src.formats.photo_sets import get_dataset
@@ -139,6 +140,16 @@ def test_any_number_of_workers_gives_the_same(photos, aligned, tmp_path):
     for line in expected:
         path = line.split("\t")[1].removeprefix(str(aligned) + "/")
         assert (tmp_path / "out" / path).read_bytes() == (aligned / path).read_bytes()
+
+
+@pytest.mark.parametrize(("group", "batch"), [(1, 16), (3, 2), (64, 1)])
+def test_any_size_of_groups_gives_the_same(photos, aligned, tmp_path, monkeypatch, group, batch):
+    monkeypatch.setattr(alignment, "GROUP_PHOTOS", group)
+    monkeypatch.setattr(stages, "BATCH_PHOTOS", batch)
+    run(photos, tmp_path / "out", "--num-workers", "1")
+    assert faces_in(tmp_path / "out") == faces_in(aligned)
+    for name in faces_in(aligned):
+        assert (tmp_path / "out" / name).read_bytes() == (aligned / name).read_bytes()
 
 
 class Interrupted(Exception):
@@ -325,9 +336,9 @@ def test_a_rejected_photo_does_not_stop_its_group_or_the_run(
         if name in pictures:
             Image.fromarray(pictures[name]).save(path)
         key = Key(name, "", "")
-        jobs.append(alignment.Job(str(path), str(tmp_path / f"out/{name}"), None, None, key))
-    monkeypatch.setattr(alignment, "_detector", lambda _: Rejecting(detector))
-    first, rejected, missing, last = alignment.align_group(jobs, alignment.Settings())
+        jobs.append(planning.Job(str(path), str(tmp_path / f"out/{name}"), None, None, key))
+    monkeypatch.setattr(stages, "_detector", lambda _: Rejecting(detector))
+    first, rejected, missing, last = stages.align_group(jobs, Settings())
     assert first == last == Outcome(0, "", found=first.found)
     assert rejected.reason.startswith("OpenCV rejects it")
     assert rejected.final
@@ -339,10 +350,10 @@ def test_groups_are_limited_in_photos_and_in_bytes(monkeypatch):
     monkeypatch.setattr(alignment, "GROUP_PHOTOS", 3)
     monkeypatch.setattr(alignment, "GROUP_BYTES", 100)
     sizes = [10, 10, 10, 10, 95, 300, 1, 99, 1]
-    jobs = [alignment.Job("", "", None, None, Key("", "", ""), size) for size in sizes]
-    groups = [[job.size for job in group] for group in alignment._groups(jobs)]
+    jobs = [planning.Job("", "", None, None, Key("", "", ""), size) for size in sizes]
+    groups = [[job.size for job in group] for group in alignment._groups(jobs, 1)]
     assert groups == [[10, 10, 10], [10], [95], [300], [1, 99], [1]]
-    assert list(alignment._groups([])) == []
+    assert list(alignment._groups([], 1)) == []
 
 
 def test_set_and_person_are_the_folders_above_the_photo(tmp_path, monkeypatch):
@@ -368,7 +379,7 @@ def test_few_decoded_photos_are_in_memory_at_once(tmp_path, portrait, monkeypatc
         path = tmp_path / f"{number}.png"
         Image.fromarray(portrait).save(path)
         key = Key(path.name, "", "")
-        jobs.append(alignment.Job(str(path), str(tmp_path / "out" / path.name), None, None, key))
+        jobs.append(planning.Job(str(path), str(tmp_path / "out" / path.name), None, None, key))
     jobs[3] = jobs[3]._replace(photo=str(tmp_path / "missing.png"))
     together = []
 
@@ -378,8 +389,8 @@ def test_few_decoded_photos_are_in_memory_at_once(tmp_path, portrait, monkeypatc
             photo.face, photo.way = photo.image[:112, :112], 0
 
     monkeypatch.setattr(styles, "align_photos", align)
-    monkeypatch.setattr(alignment, "DECODED_BYTES", 2 * portrait.nbytes - 1)
-    outcomes = alignment.align_group(jobs, alignment.Settings())
+    monkeypatch.setattr(stages, "BATCH_BYTES", 2 * portrait.nbytes - 1)
+    outcomes = stages.align_group(jobs, Settings())
     assert together == [2, 2, 2]
     assert [outcome.way for outcome in outcomes] == [0, 0, 0, None, 0, 0, 0]
     assert outcomes[3] == Outcome(None, "there is no such file", final=False)
@@ -389,7 +400,7 @@ def test_an_old_face_stays_until_its_photo_is_done(tmp_path, portrait, monkeypat
     photo, target = tmp_path / "a.png", tmp_path / "out.png"
     Image.fromarray(portrait).save(photo)
     target.write_bytes(b"old")
-    job = alignment.Job(str(photo), str(target), None, None, Key("a", "", ""))
+    job = planning.Job(str(photo), str(target), None, None, Key("a", "", ""))
 
     def crash(*_):
         assert target.read_bytes() == b"old"
@@ -398,9 +409,9 @@ def test_an_old_face_stays_until_its_photo_is_done(tmp_path, portrait, monkeypat
     with monkeypatch.context() as patched:
         patched.setattr(styles, "align_photos", crash)
         with pytest.raises(Interrupted):
-            alignment.align_group([job], alignment.Settings())
+            stages.align_group([job], Settings())
     assert target.read_bytes() == b"old"
-    (outcome,) = alignment.align_group([job], alignment.Settings())
+    (outcome,) = stages.align_group([job], Settings())
     assert outcome[:3] == Outcome(0, "")[:3]
     assert cv2.imread(str(target)).shape == (112, 112, 3)
 

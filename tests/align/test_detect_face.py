@@ -89,3 +89,23 @@ def test_bulk_detection_equals_one_by_one(detector, portrait):
 
 def test_bulk_detection_of_nothing(detector):
     assert bulk_detect_face([], 0.2, *detector.networks, THRESHOLDS, FACTOR) == []
+
+
+def test_the_faces_of_a_photo_do_not_depend_on_the_others(detector, portrait):
+    face = portrait[:300, 80:380]
+    two = np.hstack([face, face[::-1]])
+    photos = [face, two, portrait, face[:, ::-1], np.zeros_like(face), two[100:], face[:90, :70]]
+    smallest = [60, 40, 100, 30, 20, 60, 20]
+    together = detector.find(photos, smallest)
+    assert len(together[0].boxes) == 1
+    assert len(together[4].boxes) == 0
+    for photo, size, found in zip(photos, smallest, together, strict=True):
+        boxes, points = detect_face(photo, size, *detector.networks, THRESHOLDS, FACTOR)
+        np.testing.assert_array_equal(found.boxes, boxes)
+        np.testing.assert_array_equal(found.points, points)
+    forced = [np.array([100.0, 60, 190, 180]), np.array([-30, 5, 60.5, 90]), np.zeros(4)]
+    for photo, box, found in zip(photos, forced, detector.force(photos[:3], forced), strict=False):
+        boxes, points = detect_face_force(photo, box, *detector.networks)
+        np.testing.assert_array_equal(found.boxes, boxes)
+        np.testing.assert_array_equal(found.points, points)
+    assert detector.find([], []) == detector.force([], []) == []

@@ -52,17 +52,17 @@ def doubled_by_definition(plane):
 
 def test_doubling_equals_the_definition():
     random = np.random.RandomState(0)
-    plane = random.randint(60, 190, (24, 16)).astype(np.uint8)
+    planes = random.randint(60, 190, (2, 24, 16)).astype(np.uint8)
     # With steps of 1, coefficients are only rounded to integers.
-    doubled = _doubled(plane, np.ones(64))
-    expected = doubled_by_definition(plane)
-    assert doubled.shape == (48, 32)
+    doubled = _doubled(planes, np.ones((2, 64)))
+    expected = np.stack([doubled_by_definition(plane) for plane in planes])
+    assert doubled.shape == (2, 48, 32)
     assert np.abs(doubled - expected).max() < 2
     assert np.abs(doubled - expected).mean() < 0.5
 
 
 def test_a_flat_plane_stays_flat():
-    assert (_doubled(np.full((8, 8), 77, np.uint8), np.ones(64)) == 77).all()
+    assert (_doubled(np.full((2, 8, 8), 77, np.uint8), np.ones((2, 64))) == 77).all()
 
 
 @pytest.mark.parametrize("progressive", [False, True])

@@ -11,11 +11,11 @@ from src.align.mtcnn_boxes import (
     crop_batch,
     generateBoundingBox,
     imresample,
-    nms,
     pad,
     pyramid_scales,
     rerec,
 )
+from src.align.suppression import nms, nms_in_groups
 
 
 def random_boxes(count, seed=0):
@@ -70,6 +70,34 @@ def test_equal_scores_keep_the_order_of_numpys_introsort():
     assert nms(boxes, 0.5, "Union").tolist() == [
         21, 12, 2, 3, 5, 6, 8, 9, 20, 10, 13, 14, 15, 16, 17, 19, 0, 18, 4, 11, 7, 1,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ["Union", "Min"])
+def test_nms_in_groups_equals_nms_of_each(method):
+    random = np.random.RandomState(8)
+    counts = [*random.randint(0, 30, 50), 300, 1, 2, 700]
+    group = np.repeat(np.arange(len(counts)) * 3, counts)
+    boxes = random_boxes(len(group))
+    boxes[:, 4] = np.round(boxes[:, 4], 1)  # with equal scores
+    picks, start = [], 0
+    for count in counts:
+        picks += (start + nms(boxes[start : start + count], 0.4, method)).tolist()
+        start += count
+    found = nms_in_groups(boxes, group, 0.4, method)
+    assert found.tolist() == picks
+    assert len(set(counts)) < len(found) < len(boxes)
+
+
+def test_crops_of_many_photos_are_those_of_each():
+    random = np.random.RandomState(9)
+    images = [random.randint(0, 256, (h, w, 3)).astype(np.uint8) for h, w in ((50, 60), (90, 31))]
+    boxes = random_boxes(40).round()
+    owner = np.sort(random.randint(0, 2, 40))
+    crops = crop_batch(images, owner, boxes, 48)
+    for photo, image in enumerate(images):
+        rows = boxes[owner == photo]
+        alone = crop_batch([image], np.zeros(len(rows), int), rows, 48)
+        np.testing.assert_array_equal(crops[owner == photo], alone)
 
 
 def test_nms_rejects_other_methods():
@@ -150,7 +178,7 @@ def test_crop_shows_the_photo_inside_and_black_outside(corners):
         for column in range(x1, x2 + 1):
             if 1 <= row <= 50 and 1 <= column <= 60:
                 expected[row - y1, column - x1] = image[row - 1, column - 1]
-    crops = crop_batch(image, np.array([[x1, y1, x2, y2, 1.0]]), 24)
+    crops = crop_batch([image], np.zeros(1, int), np.array([[x1, y1, x2, y2, 1.0]]), 24)
     resized = cv2.resize(expected, (24, 24), interpolation=cv2.INTER_AREA)
     np.testing.assert_allclose(crops[0], (resized - 127.5) / 128, atol=1e-6)
     assert crops.dtype == np.float32
@@ -158,7 +186,7 @@ def test_crop_shows_the_photo_inside_and_black_outside(corners):
 
 def test_crop_of_a_box_inside_out_is_black():
     image = np.full((50, 60, 3), 255, np.uint8)
-    crops = crop_batch(image, np.array([[30.0, 30, 20, 40], [5, 5, 6, 6]]), 24)
+    crops = crop_batch([image], np.zeros(2, int), np.array([[30.0, 30, 20, 40], [5, 5, 6, 6]]), 24)
     assert (crops[0] == np.float32(-127.5 / 128)).all()
     assert (crops[1] > 0.99).all()
 

@@ -3,14 +3,12 @@
 import os
 import pickle
 import struct
-import subprocess
-import sys
 from collections import OrderedDict
 
 import numpy as np
 import pytest
 
-from src.align.mtcnn_networks import CACHE_SETTING, create_networks
+from src.align.mtcnn_networks import create_networks
 from src.align.mtcnn_weights import LAYERS, NPY_FILES, load_weights
 from src.common.errors import InputError
 
@@ -46,11 +44,12 @@ def prelu(data, alpha):
 
 
 def max_pool(data, kernel, padded):
-    size = data.shape[1]
-    count = -(-size // 2) if padded else (size - kernel) // 2 + 1
-    rows = [data[:, 2 * i : 2 * i + kernel].max(axis=1) for i in range(count)]
+    def count(size):
+        return -(-size // 2) if padded else (size - kernel) // 2 + 1
+
+    rows = [data[:, 2 * i : 2 * i + kernel].max(axis=1) for i in range(count(data.shape[1]))]
     data = np.stack(rows, axis=1)
-    columns = [data[:, :, 2 * i : 2 * i + kernel].max(axis=2) for i in range(count)]
+    columns = [data[:, :, 2 * i : 2 * i + kernel].max(axis=2) for i in range(count(data.shape[2]))]
     return np.stack(columns, axis=2)
 
 
@@ -103,13 +102,31 @@ def test_networks_equal_plain_numpy(weights, detector, index, name, shape):
         np.testing.assert_allclose(output, value, atol=2e-5)
 
 
-def test_shapes_can_change_between_calls(detector):
-    shapes = [(1, 30, 20, 3), (1, 13, 60, 3), (4, 30, 20, 3), (1, 30, 20, 3)]
-    random = np.random.RandomState(1)
-    for shape in shapes:
-        data = random.uniform(-1, 1, shape)
-        alone = [detector.pnet(row[None])[1][0] for row in data]
-        np.testing.assert_allclose(detector.pnet(data)[1], alone, atol=1e-6)
+@pytest.mark.parametrize("index", [1, 2])
+def test_the_outputs_for_a_crop_do_not_depend_on_the_others(detector, index):
+    side = {1: 24, 2: 48}[index]
+    crops = np.random.RandomState(1).uniform(-1, 1, (45, side, side, 3)).astype(np.float32)
+    network = detector.networks[index]
+    together = network(crops)
+    assert [len(output) for output in network(crops[:0])] == [0] * len(together)
+    for chosen in ([7], [44, 0, 3], range(20, 40)):
+        for output, expected in zip(network(crops[list(chosen)]), together, strict=True):
+            np.testing.assert_array_equal(output, expected[list(chosen)])
+
+
+def test_the_maps_of_an_image_do_not_depend_on_the_others(detector, weights):
+    random = np.random.RandomState(2)
+    sizes = [*random.randint(12, 70, (40, 2)), (300, 131), (12, 129), (128, 128)]
+    images = [random.uniform(-1, 1, (*size, 3)).astype(np.float32) for size in sizes]
+    together = detector.pnet.maps(images)
+    for image, (offsets, probability) in zip(images, together, strict=True):
+        (alone,) = detector.pnet.maps([image])
+        np.testing.assert_array_equal(offsets, alone[0])
+        np.testing.assert_array_equal(probability, alone[1])
+        as_in_2018 = oracle("pnet", weights["pnet"], image[None].transpose(0, 2, 1, 3))
+        np.testing.assert_allclose(offsets, as_in_2018[0][0].transpose(1, 0, 2), atol=2e-5)
+        np.testing.assert_allclose(probability, as_in_2018[1][0, :, :, 1].T, atol=2e-5)
+    assert detector.pnet.maps([]) == []
 
 
 # ---------------------------------------------------------------------------------- weights
@@ -202,18 +219,3 @@ def test_a_header_that_breaks_the_tokenizer_is_rejected(weights, tmp_path, share
         (tmp_path / "det3.npy").write_bytes(content)
         with pytest.raises(InputError, match=r"det3\.npy is not a 2018 weight file"):
             load_weights(str(tmp_path))
-
-
-@pytest.mark.parametrize(("own", "expected"), [(None, "256"), ("7", "7")])
-def test_the_memory_for_input_shapes_is_limited_before_the_first_operator(own, expected):
-    """In a process of its own, because MXNet reads the setting once; a user's value is kept."""
-    environment = {key: value for key, value in os.environ.items() if key != CACHE_SETTING}
-    if own:
-        environment[CACHE_SETTING] = own
-    program = (
-        "import os; from src.align.mtcnn_networks import CACHE_SETTING, create_networks; "
-        "create_networks(); print(os.environ[CACHE_SETTING])"
-    )
-    command = [sys.executable, "-c", program]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == expected
