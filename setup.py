@@ -24,6 +24,9 @@ CUDA_LIBRARIES = [
 # For src.export: writing ONNX files and comparing them with MXNet. Both work with NumPy below 2.
 ONNX = ["onnx>=1.16,<2", "onnxruntime>=1.17,<2"]
 
+# For aligning on the machines of a cluster.
+DASK = ["distributed>=2023.5"]
+
 # MXNet uses `numpy.bool`, which NumPy 1.24 removed: with these pins `import mxnet` works before any
 # import of this project. They are in the extras, so that a newer NumPy can be brought along. Python
 # 3.12 has no such NumPy, and needs `import src.common.mxnet_backend` first.
@@ -77,7 +80,9 @@ setup(
         "cu112": ["mxnet-cu112==1.9.1", OLDER_NUMPY, *CUDA_LIBRARIES],
         "onnx": ONNX,
         "heic": ["pillow-heif>=0.13"],  # photos of iPhones
+        "dask": DASK,
         "dev": [
+            *DASK,
             "pytest>=8",
             "pytest-timeout",
             "pytest-xdist",

@@ -10,7 +10,6 @@ is used.
 """
 
 import contextlib
-import inspect
 import json
 import os
 import subprocess
@@ -119,25 +118,44 @@ def one_core():
 
 def aligned_rate(args, workers):
     """Photos/s from files to files, in this checkout or in the earlier commit."""
-    settings = alignment.Settings()
-    known = {"output_dir", "list_path"} & inspect.signature(
-        alignment.align_dataset
-    ).parameters.keys()
 
     def align(paths):
-        items = [
-            EasyDict(id=path, classname="0", image_path=path, bbox=None, landmark=None)
-            for path in paths
-        ]
         with tempfile.TemporaryDirectory() as output:
-            more = [os.path.join(output, "lst")] if "list_path" in known else []
             started = time.perf_counter()
-            alignment.align_dataset(items, output, settings, workers, lambda *_: None, *more)
+            if hasattr(alignment, "Machines"):
+                align_here(paths, output, workers)
+            else:
+                align_before(paths, output, workers)
             return time.perf_counter() - started
 
     with photo_paths(args) as paths:
         align(paths[:WARM_UP])
         return {"photos/s": len(paths) / align(paths)}
+
+
+def align_here(paths, output, workers):
+    """Aligns with this checkout."""
+    from src.align.outputs import Outputs
+    from src.align.planning import Plan
+    from src.align.settings import Settings
+    from src.align.styles import STYLES
+    from src.formats.photo_set import PhotoSet
+
+    photos = PhotoSet("/", [(path.lstrip("/"), 0) for path in paths])
+    plan = Plan(photos, output, Settings())
+    outputs = Outputs(os.path.join(output, "lst"), STYLES["megaface"])
+    machines = alignment.Machines(workers)
+    alignment.align_dataset(plan, Settings(), machines, lambda *_: None, outputs)
+
+
+def align_before(paths, output, workers):
+    """Aligns with the earlier commit."""
+    photos = [
+        EasyDict(id=path, classname="0", image_path=path, bbox=None, landmark=None)
+        for path in paths
+    ]
+    settings = alignment.Settings()
+    alignment.align_dataset(photos, output, settings, workers, lambda *_: None)
 
 
 def align_alone(args):

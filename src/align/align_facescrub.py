@@ -15,18 +15,18 @@ if not __package__:  # used by its path: the `src` that it lies in comes first
 import argparse
 from collections.abc import Sequence
 
-from src.align.align_set import (
-    Source,
+from src.align.align_set import Source, align_set
+from src.align.flags import (
     add_alignment_flags,
     add_image_size,
-    align_set,
     resolve_alignment_arguments,
+    run_of,
     settings_of,
 )
 from src.common.arguments import make_parser
 from src.common.errors import run_command
 from src.common.log import configure_logging
-from src.formats.described_sets import get_described_facescrub
+from src.formats.described_sets import described_facescrub
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -42,8 +42,8 @@ def main(args: Sequence[str] | argparse.Namespace | None = None) -> None:
     configure_logging()
     args = resolve_alignment_arguments(parse_arguments, args)
     settings = settings_of(args, "facescrub", keep_undetected=True)
-    source = Source(args.input_dir, "facescrub", lambda path, kind: get_described_facescrub(path))
-    align_set(source, args.output_dir, settings, args.num_workers, args.add)
+    source = Source(args.input_dir, "facescrub", lambda path, kind: described_facescrub(path))
+    align_set(source, args.output_dir, settings, run_of(args))
 
 
 if __name__ == "__main__":

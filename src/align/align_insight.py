@@ -15,11 +15,11 @@ if not __package__:  # used by its path: the `src` that it lies in comes first
 import argparse
 from collections.abc import Sequence
 
-from src.align.align_set import (
-    Source,
+from src.align.align_set import Source, align_set
+from src.align.flags import (
     add_alignment_flags,
-    align_set,
     resolve_alignment_arguments,
+    run_of,
     settings_of,
 )
 from src.align.settings import SMALL_FACES
@@ -56,7 +56,7 @@ def main(args: Sequence[str] | argparse.Namespace | None = None) -> None:
     args = resolve_alignment_arguments(parse_arguments, args)
     settings = settings_of(args, "insight", keep_undetected=args.force > 0)
     source = Source(args.input_dir, args.name)
-    align_set(source, args.output_dir, settings, args.num_workers, args.add)
+    align_set(source, args.output_dir, settings, run_of(args))
 
 
 if __name__ == "__main__":

@@ -25,15 +25,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from src.align.align_set import (
-    Source,
+from src.align.align_set import Source, align_set
+from src.align.choices import IOU
+from src.align.flags import (
     add_alignment_flags,
     add_image_size,
-    align_set,
     resolve_alignment_arguments,
+    run_of,
     settings_of,
 )
-from src.align.choices import IOU
 from src.common.arguments import make_parser
 from src.common.errors import run_command
 from src.common.log import configure_logging
@@ -70,7 +70,7 @@ def main(args: Sequence[str] | argparse.Namespace | None = None) -> None:
     args = resolve_alignment_arguments(parse_arguments, args)
     settings = settings_of(args, "megaface", args.keep_undetected)
     source = Source(args.input_dir, args.name)
-    align_set(source, args.output_dir, settings, args.num_workers, args.add)
+    align_set(source, args.output_dir, settings, run_of(args))
 
 
 if __name__ == "__main__":

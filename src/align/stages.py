@@ -9,6 +9,7 @@ import base64
 import contextlib
 import dataclasses
 import functools
+import multiprocessing
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,6 +25,7 @@ from src.align.photo import Photo
 from src.align.planning import Job
 from src.align.settings import Settings
 from src.align.styles import STYLES
+from src.common.devices import parse_devices
 from src.common.errors import InputError
 from src.common.output_files import write_files
 from src.common.photos import decode_photo, read_content
@@ -39,24 +41,31 @@ Opened = tuple[Job, Photo | Outcome]
 
 
 @functools.lru_cache(maxsize=1)
-def networks(det_model: str | None) -> MtcnnDetector:
-    """The detector, created once in each process."""
-    return MtcnnDetector.create(det_model)
+def networks(det_model: str | None, devices: str = "cpu") -> MtcnnDetector:
+    """The detector, created once in each process, on one of the devices (see `parse_devices`)."""
+    contexts = parse_devices(devices)
+    return MtcnnDetector.create(det_model, contexts[_worker_number() % len(contexts)])
 
 
-def _detector(settings: Settings) -> MtcnnDetector:
-    detector = networks(settings.det_model)
+def _worker_number() -> int:
+    """Number of this worker process from 0; 0 for another process."""
+    number = multiprocessing.current_process().name.rpartition("-")[2]  # of loky: LokyProcess-1
+    return int(number) - 1 if number.isdecimal() else 0
+
+
+def _detector(settings: Settings, devices: str) -> MtcnnDetector:
+    detector = networks(settings.det_model, devices)
     return dataclasses.replace(detector, thresholds=settings.thresholds, factor=settings.factor)
 
 
-def align_group(jobs: Sequence[Job], settings: Settings) -> list[Outcome]:
+def align_group(jobs: Sequence[Job], settings: Settings, devices: str = "cpu") -> list[Outcome]:
     """Aligns some photos, and writes the faces to their targets, complete or not at all."""
     outcomes: list[Outcome] = []
     faces: list[tuple[str, bytes]] = []
     with ThreadPoolExecutor(READ_AHEAD) as reader:
         for batch in _batches(_read_ahead(jobs, reader)):
             photos = [photo for _, photo in batch if isinstance(photo, Photo)]
-            STYLES[settings.style].align(photos, _detector(settings), settings)
+            STYLES[settings.style].align(photos, _detector(settings, devices), settings)
             for job, photo in batch:
                 outcomes.append(_outcome(photo))
                 if isinstance(photo, Photo) and photo.face is not None:

@@ -1,12 +1,12 @@
 """What 2018's five aligners do with a photo, by the name of the script, and how they name faces."""
 
+import functools
 import os
 import zlib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from easydict import EasyDict
 
 from src.align.choices import FACE_CHOICES
 from src.align.detector import Detector, Found
@@ -17,6 +17,7 @@ from src.align.photo import Photo
 from src.align.settings import Settings
 from src.common.output_files import LONGEST_NAME
 from src.formats.lists import format_aligned_line, format_unaligned_line
+from src.formats.photo_set import Item
 
 # Formats that OpenCV writes and the training iterators read; other photos become .jpg.
 KEPT_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp")
@@ -61,7 +62,7 @@ def _insight(photos: Sequence[Photo], detector: Detector, settings: Settings) ->
 # ---------------------------------------------------------------------------------- names
 
 
-def face_name(item: EasyDict, source: int = 1) -> str:
+def face_name(photo: str, source: int = 1) -> str:
     """Name of a photo's aligned face within the output folder: `<set>/<person>/<photo>`.
 
     Set and person are the two folders above the photo, whatever they mean in that data set.
@@ -71,41 +72,53 @@ def face_name(item: EasyDict, source: int = 1) -> str:
     source
         Number of the input folder within the output folder; from 2 on the set is `<set>-2`, ….
     """
-    data_set, person, name = os.path.abspath(item.image_path).split(os.sep)[-3:]
+    data_set, person, name = _last_parts(photo)
     if source > 1:
         data_set = f"{data_set}-{source}"
     if not name.lower().endswith(KEPT_EXTENSIONS):
         name += ".jpg"
-    if len(os.fsencode(name)) > LONGEST_NAME:
+    if len(name) > LONGEST_NAME // 4 and len(os.fsencode(name)) > LONGEST_NAME:
         name = f"{zlib.crc32(os.fsencode(name)):08x}.jpg"
-    return os.path.join(data_set, person, name)
+    return f"{data_set}/{person}/{name}"
 
 
-def _without_set(item: EasyDict, source: int = 1) -> str:
+def _last_parts(photo: str) -> tuple[str, str, str]:
+    """(set, person, name) of a path."""
+    folder, name = os.path.split(photo)
+    return *_last_folders(folder), name
+
+
+@functools.lru_cache(maxsize=16)
+def _last_folders(folder: str) -> tuple[str, str]:
+    data_set, person = os.path.abspath(folder).split(os.sep)[-2:]
+    return data_set, person
+
+
+def _without_set(photo: str, source: int = 1) -> str:
     """2018: `<person>/<photo>`."""
-    name = face_name(item, source)
+    name = face_name(photo, source)
     return name.split(os.sep, 1)[1] if source == 1 else name
 
 
-def _facescrub_name(item: EasyDict, source: int = 1) -> str:
+def _facescrub_name(photo: str, source: int = 1) -> str:
     """2018: `<person>/<photo>.png`, with underscores for spaces."""
-    data_set, person, name = os.path.abspath(item.image_path).split(os.sep)[-3:]
-    name = os.path.join(person, f"{os.path.splitext(name)[0]}.png").replace(" ", "_")
-    return name if source == 1 else os.path.join(f"{data_set}-{source}", name)
+    data_set, person, name = _last_parts(photo)
+    name = f"{person}/{os.path.splitext(name)[0]}.png".replace(" ", "_")
+    return name if source == 1 else f"{data_set}-{source}/{name}"
 
 
-def _path(item: EasyDict, source: int = 1) -> str:
-    return os.path.abspath(item.image_path)
+def _path(photo: str, source: int = 1) -> str:
+    return os.path.abspath(photo)
 
 
 # ---------------------------------------------------------------------------------- list lines
 
 
-def _aligned_line(item: EasyDict, target: str, outcome: Outcome) -> str:
-    return format_aligned_line(target, item.classname)
+def _aligned_line(item: Item, target: str, outcome: Outcome) -> str:
+    return format_aligned_line(target, int(item.classname))
 
 
-def _insight_line(item: EasyDict, target: str, outcome: Outcome) -> str:
+def _insight_line(item: Item, target: str, outcome: Outcome) -> str:
     """The photo with the box and landmarks that were found, or what is known of them."""
     if outcome.found is None:
         line = f"0\t{item.image_path}\t{int(item.classname)}"
@@ -113,7 +126,7 @@ def _insight_line(item: EasyDict, target: str, outcome: Outcome) -> str:
         return "\t".join([line, *map(str, box)])
     found = Found.of(outcome.found)
     return format_unaligned_line(
-        item.image_path, item.classname, found.box, found.landmark, _spell_float32
+        item.image_path, int(item.classname), found.box, found.landmark, _spell_float32
     )
 
 
@@ -132,7 +145,7 @@ class Style(NamedTuple):
     ways
         Descriptions of the values of `way`.
     face_name
-        Name of a photo's face within the output folder, given its item and `source` as in
+        Name of a photo's face within the output folder, given its path and `source` as in
         `face_name`.
     list_name
         Name of the list; `{kind}` is that of the data set.
@@ -146,9 +159,9 @@ class Style(NamedTuple):
 
     align: Callable[[Sequence[Photo], Detector, Settings], None]
     ways: tuple[str, ...]
-    face_name: Callable[[EasyDict, int], str] = _without_set
+    face_name: Callable[[str, int], str] = _without_set
     list_name: str = LIST_NAME
-    line: Callable[[EasyDict, str, Outcome], str] = _aligned_line
+    line: Callable[[Item, str, Outcome], str] = _aligned_line
     writes_faces: bool = True
     names_photos: bool = True
 

@@ -106,7 +106,9 @@ class FolderScan:
 
 def _is_own(name: str) -> bool:
     """Whether a file was written by another step for itself."""
-    return name in (LOCK, RECORD) or (name.startswith(".") and name.endswith(".part"))
+    return (
+        name == RECORD or name.startswith(LOCK) or (name.startswith(".") and name.endswith(".part"))
+    )
 
 
 def _is_file(entry: "os.DirEntry[str]") -> bool:

@@ -39,9 +39,15 @@ def open_locked(path: str, flags: int = os.O_RDWR | os.O_CREAT) -> int | None:
         os.close(descriptor)
 
 
-def only_writer(folder: str, flag: str) -> contextlib.AbstractContextManager[None]:
-    """As `only_process`, for an output folder and the flag that gave it."""
-    return only_process(os.path.join(folder, LOCK), f"{flag} {folder}")
+def only_writer(folder: str, flag: str, part: str = "") -> contextlib.AbstractContextManager[None]:
+    """As `only_process`, for an output folder and the flag that gave it.
+
+    Parameters
+    ----------
+    part
+        Names a part of the folder that several processes may write at once, one part each.
+    """
+    return only_process(os.path.join(folder, LOCK + part), f"{flag} {folder}")
 
 
 @contextlib.contextmanager

@@ -1,21 +1,17 @@
-"""Two data sets whose photos are described by files of their own: FaceScrub and MS-Celeb-1M.
-
-Items are as in `photo_sets`. In addition, `stored` is the place of a photo in a larger file.
-"""
+"""Two data sets whose photos are described by files of their own: FaceScrub and MS-Celeb-1M."""
 
 import logging
 import os
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
-from easydict import EasyDict
 
 from src.common.errors import InputError, listed, printable
 from src.common.json_text import parse_json
 from src.common.log import progress_bar
 from src.common.text_files import read_lines
-from src.formats.photo_sets import get_dataset_facescrub
+from src.formats.photo_set import Known, PhotoSet, PhotosInFile
+from src.formats.photo_sets import facescrub_photos
 
 log = logging.getLogger(__name__)
 
@@ -26,15 +22,7 @@ FaceKey = tuple[str, int]
 """A photo of FaceScrub: person, number."""
 
 
-class Stored(NamedTuple):
-    """The base64 text of a photo within a file: path, first byte, number of bytes."""
-
-    path: str
-    offset: int
-    size: int
-
-
-def get_described_facescrub(input_dir: str) -> list[EasyDict]:
+def described_facescrub(input_dir: str) -> PhotoSet:
     """Items of `input_dir/downloaded/<person>/<person>_<number>.<extension>`, with their boxes.
 
     Boxes are in `facescrub_actors.txt` and `facescrub_actresses.txt`. As in 2018, photos that
@@ -54,15 +42,15 @@ def get_described_facescrub(input_dir: str) -> list[EasyDict]:
     photos = os.path.join(input_dir, "downloaded")
     if not os.path.isdir(photos):
         raise FileNotFoundError(f"{photos}: there is no such folder of photos")
-    dataset, unknown, boxless = [], [], []
-    for item in get_dataset_facescrub(photos):
+    chosen, unknown, boxless = [], [], []
+    for item in facescrub_photos(photos):
         key = _facescrub_key(item.image_path)
         if key not in used:
             unknown.append(item.id)
         elif key not in boxes:
             boxless.append(item.id)
         else:
-            dataset.append(EasyDict(item, bbox=boxes[key]))
+            chosen.append((item.id, item.classname))
     for names, reason in (
         (unknown, f"are not in {FACESCRUB_FEATURES}"),
         (boxless, f"have no box in {' and '.join(FACESCRUB_LABELS)}"),
@@ -70,7 +58,13 @@ def get_described_facescrub(input_dir: str) -> list[EasyDict]:
         if names:
             shown = listed(map(printable, names), 3)
             log.warning("%d photos %s and are left out: %s", len(names), reason, shown)
-    return dataset
+
+    def describe(path: str) -> Known:
+        key = _facescrub_key(path)
+        assert key is not None  # these were left out
+        return boxes[key], None
+
+    return PhotoSet(photos, chosen, describe)
 
 
 def _facescrub_key(path: str) -> FaceKey | None:
@@ -119,7 +113,7 @@ def _facescrub_features(path: str) -> Iterator[FaceKey]:
             yield person, int(number)
 
 
-def get_celeb_tsv(path: str) -> list[EasyDict]:
+def celeb_tsv(path: str) -> PhotoSet:
     """Items of a TSV file of MS-Celeb-1M: person, number, …, photo in base64, on each line.
 
     Only photos that `<path>_clean_list.txt` names are used; its lines are `./m.<person>/<number>.…`
@@ -131,37 +125,35 @@ def get_celeb_tsv(path: str) -> list[EasyDict]:
         One of the two files is missing, or a line of the TSV file has no person and number.
     """
     labels, used = _clean_list(f"{path}_clean_list.txt")
-    dataset = []
+    return PhotosInFile(path, _celeb_photos(path, labels, used))
+
+
+def _celeb_photos(
+    path: str, labels: dict[str, int], used: set[FaceKey]
+) -> Iterator[tuple[str, int, int, int]]:
+    """Yields (name, label, first byte, number of bytes) of each photo that is used."""
+    offset = 0
     with open(path, "rb") as file, progress_bar("reading", "MB") as bar:
-        offset = 0
         for number, line in enumerate(file, 1):
             bar.update(len(line) / 1e6)
+            start, offset = offset, offset + len(line)
+            if not line.strip():
+                continue
             fields = line.split(None, 2)
             try:
-                key = fields[0].decode("ascii"), int(fields[1])
+                person, image = fields[0].decode("ascii"), int(fields[1])
                 photo = fields[2].split()[-1]
             except (IndexError, ValueError):
-                if not line.strip():
-                    offset += len(line)
-                    continue
                 raise InputError(
                     f"{path}, line {number}: expected person, number, … and a photo in base64"
                 ) from None
-            if key in used:
-                start = offset + line.rindex(photo)
-                name = f"{key[0]}/{key[1]}"
-                dataset.append(
-                    EasyDict(
-                        id=name,
-                        classname=str(labels[key[0]]),
-                        image_path=os.path.join(path, f"{name}.jpg"),
-                        bbox=None,
-                        landmark=None,
-                        stored=Stored(path, start, len(photo)),
-                    )
+            if (person, image) in used:
+                yield (
+                    f"{person}/{image}.jpg",
+                    labels[person],
+                    start + line.rindex(photo),
+                    len(photo),
                 )
-            offset += len(line)
-    return dataset
 
 
 def _clean_list(path: str) -> tuple[dict[str, int], set[FaceKey]]:

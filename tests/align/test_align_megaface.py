@@ -159,11 +159,11 @@ class Interrupted(Exception):
 def test_a_stopped_run_resumes(photos, aligned, tmp_path, monkeypatch, capsys):
     done, limit = [], 6
 
-    def stops_midway(jobs, settings):
+    def stops_midway(jobs, **arguments):
         if len(done) >= limit:
             raise Interrupted
         done.extend(job.key.name for job in jobs)
-        return original(jobs, settings)
+        return original(jobs, **arguments)
 
     original = alignment.align_group
     monkeypatch.setattr(alignment, "align_group", stops_midway)
@@ -337,7 +337,7 @@ def test_a_rejected_photo_does_not_stop_its_group_or_the_run(
             Image.fromarray(pictures[name]).save(path)
         key = Key(name, "", "")
         jobs.append(planning.Job(str(path), str(tmp_path / f"out/{name}"), None, None, key))
-    monkeypatch.setattr(stages, "_detector", lambda _: Rejecting(detector))
+    monkeypatch.setattr(stages, "_detector", lambda *_: Rejecting(detector))
     first, rejected, missing, last = stages.align_group(jobs, Settings())
     assert first == last == Outcome(0, "", found=first.found)
     assert rejected.reason.startswith("OpenCV rejects it")
@@ -346,14 +346,24 @@ def test_a_rejected_photo_does_not_stop_its_group_or_the_run(
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "d.png"]
 
 
-def test_groups_are_limited_in_photos_and_in_bytes(monkeypatch):
+def test_groups_are_limited_in_photos_and_in_bytes(tmp_path, monkeypatch):
     monkeypatch.setattr(alignment, "GROUP_PHOTOS", 3)
     monkeypatch.setattr(alignment, "GROUP_BYTES", 100)
-    sizes = [10, 10, 10, 10, 95, 300, 1, 99, 1]
-    jobs = [planning.Job("", "", None, None, Key("", "", ""), size) for size in sizes]
-    groups = [[job.size for job in group] for group in alignment._groups(jobs, 1)]
-    assert groups == [[10, 10, 10], [10], [95], [300], [1, 99], [1]]
-    assert list(alignment._groups([], 1)) == []
+    sizes = [10, 10, 10, 10, 95, 300, 1, 99, 1, *[1] * 8]
+    folder = tmp_path / "set" / "p"
+    folder.mkdir(parents=True)
+    for number, size in enumerate(sizes):
+        (folder / f"{number:02d}.jpg").write_bytes(bytes(size))
+    groups = []
+
+    def align(jobs, **_):
+        groups.append([job.size for job in jobs])
+        return [Outcome(None, "no photo") for _ in jobs]
+
+    monkeypatch.setattr(alignment, "align_group", align)
+    with pytest.raises(InputError, match="none of the 17 photos"):
+        run(tmp_path / "set", tmp_path / "out", "--num-workers", "1")
+    assert groups == [[10, 10, 10], [10, 95], [300], [1, 99, 1], [1, 1, 1], [1, 1, 1], [1, 1]]
 
 
 def test_set_and_person_are_the_folders_above_the_photo(tmp_path, monkeypatch):
@@ -362,7 +372,7 @@ def test_set_and_person_are_the_folders_above_the_photo(tmp_path, monkeypatch):
     (tmp_path / "lfw/p/a.gif").write_bytes(b"")
     monkeypatch.chdir(tmp_path / "lfw")
     item = get_dataset("lfw", ".")[0]
-    assert styles.face_name(item) == "lfw/p/a.gif.jpg"
+    assert styles.face_name(item.image_path) == "lfw/p/a.gif.jpg"
 
 
 def test_2018_functions():

@@ -101,7 +101,7 @@ def test_a_second_run_of_facescrub_keeps_the_faces(facescrub, tmp_path, caplog):
     (facescrub / "downloaded/Bo Derek/Bo Derek_7.jpg").unlink()
     align_facescrub.main([*flags, "--num-workers", "1"])
     assert before.startswith((tmp_path / "out/lst").read_bytes())
-    assert "3 of 3 photos are already done" in caplog.text
+    assert "3 of 3 photos were already done" in caplog.text
     assert "1 faces in" in caplog.text
 
 

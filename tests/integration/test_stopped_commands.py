@@ -257,7 +257,7 @@ def test_a_photo_at_which_workers_always_die_is_named_and_the_rest_is_kept(
         [sys.executable, "-m", module, *map(str, flags)], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert "12 of 24 photos are already done" in done.stderr
+    assert "12 of 24 photos were already done" in done.stderr
     lines = (tmp_path / "out" / "lst").read_text().splitlines()
     assert [Path(line.split("\t")[1]).name for line in lines] == [
         f"{number:05d}.jpg" for number in range(24)
