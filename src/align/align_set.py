@@ -48,8 +48,9 @@ def align_set(source: Source, output_dir: str, settings: Settings, run: Run) -> 
             f"--output-dir {output_dir} lies within --input-dir {path}, so the next run "
             "would read the aligned faces as photos; choose another folder"
         )
-    if run.table:
-        check_output_file(run.table, "--table")
+    for flag, file in (("--table", run.table), ("--report", run.report)):
+        if file:
+            check_output_file(file, flag)
     parse_devices(run.devices)  # a device that cannot be used is reported before the work
     print("input_dir ", path)
     photos = source.read(path, source.kind)
@@ -67,7 +68,7 @@ def align_set(source: Source, output_dir: str, settings: Settings, run: Run) -> 
     ):
         number, _ = claim(output_dir, path, run.add)
         list_name = numbered(style.list_name.format(kind=source.kind), number) + run.shard.suffix
-        outputs = Outputs(os.path.join(output_dir, list_name), style, run.table)
+        outputs = Outputs(os.path.join(output_dir, list_name), style, run.table, run.report)
         plan = Plan(photos, output_dir, settings, number, run.shard)
         machines = Machines(run.workers, run.devices)
         counters = align_dataset(plan, settings, machines, _print_progress, outputs)

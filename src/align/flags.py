@@ -40,6 +40,12 @@ def add_alignment_flags(parser: argparse.ArgumentParser, **defaults: Any) -> Non
         metavar="FILE.csv",
         help="write method, score, box and landmarks of each photo, or why it is skipped",
     )
+    add(
+        "--report",
+        default="",
+        metavar="FILE.html",
+        help="write a page with faces of each method, the lowest scores, and skipped photos",
+    )
     _add_detector_flags(parser.add_argument_group("detector"), defaults)
     _add_machine_flags(parser.add_argument_group("machines"))
 
@@ -172,8 +178,8 @@ class Run(NamedTuple):
         Number of processes.
     add
         Whether the output folder may already belong to another source.
-    table
-        CSV file to write; '' for none.
+    table, report
+        CSV and HTML file to write; '' for none.
     devices
         As for `parse_devices`.
     backend, scheduler
@@ -185,6 +191,7 @@ class Run(NamedTuple):
     workers: int
     add: bool = False
     table: str = ""
+    report: str = ""
     devices: str = "cpu"
     backend: str = "local"
     scheduler: str = ""
@@ -197,6 +204,7 @@ def run_of(args: argparse.Namespace) -> Run:
         args.num_workers,
         args.add,
         args.table,
+        args.report,
         args.devices,
         args.backend,
         args.scheduler,

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterator
 from typing import IO, Any
 
+from src.align.contact_sheet import ContactSheet
 from src.align.detector import Found
 from src.align.journal import Outcome
 from src.align.planning import Job
@@ -34,14 +35,17 @@ class Outputs:
     style
     table
         CSV file with a row for each photo; none if empty.
+    report
+        HTML page with pictures; none if empty.
     """
 
-    def __init__(self, list_path: str, style: Style, table: str = "") -> None:
+    def __init__(self, list_path: str, style: Style, table: str = "", report: str = "") -> None:
         self.list = list_path
         self.skipped = f"{list_path}.skipped"
         self.journal = f"{list_path}.journal"
         self._style = style
         self._table = table
+        self._sheet = ContactSheet(report, style.ways) if report else None
         self._files: dict[str, IO[Any]] = {}
 
     @contextlib.contextmanager
@@ -54,6 +58,8 @@ class Outputs:
             if self._table:
                 self._write_row(TABLE_HEADER)
             yield
+        if self._sheet:
+            self._sheet.write()
 
     def add(self, item: Item, job: Job | None, outcome: Outcome) -> None:
         """Adds a photo; without a job it was rejected."""
@@ -65,6 +71,8 @@ class Outputs:
             self._files[self.skipped].write(f"{name}\t{outcome.reason}\n")
         else:
             self._files[self.list].write(f"{self._style.line(item, target, outcome)}\n")
+        if self._sheet:
+            self._sheet.add(item, target or item.image_path, outcome)
         if self._table:
             method = "" if outcome.way is None else self._style.ways[outcome.way]
             face = "" if outcome.reason else target

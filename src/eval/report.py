@@ -11,43 +11,19 @@ if not __package__:  # used by its path: the `src` that it lies in comes first
 import argparse
 import html
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from src.common.arguments import make_parser, resolve_arguments
 from src.common.errors import InputError, run_command
+from src.common.html_page import Section, image_tag, page, table
 from src.common.json_text import parse_json
 from src.common.output_files import whole_file
 from src.common.text_files import read_lines
 from src.common.writable import check_output_file
-from src.eval.report_pictures import contact_sheet, image_tag, roc_chart, training_chart
+from src.eval.report_pictures import contact_sheet, roc_chart, training_chart
 from src.eval.training_log import read_training_log
 from src.formats.face_records import open_face_records
-
-STYLE = """
-:root { color-scheme: light; --ink: #1d2433; --soft: #5b6475; --line: #d9dee7; --tint: #f5f7fa; }
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: #fff;
-       max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.7rem; margin-bottom: .2rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
-p.note { color: var(--soft); } .warning { background: #fff6e0; border-left: 4px solid #e0a100;
-       padding: .6rem .9rem; }
-table { border-collapse: collapse; } th, td { padding: .3rem .9rem .3rem 0; text-align: left;
-       border-bottom: 1px solid var(--line); vertical-align: top; }
-td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
-pre { background: var(--tint); padding: .8rem; white-space: pre-wrap; overflow-wrap: anywhere;
-       font-size: .85rem; }
-img, svg { max-width: 100%; height: auto; }
-.charts { display: flex; flex-wrap: wrap; gap: 1rem; margin-top: 1rem; }
-.charts > div { flex: 1 1 26rem; }
-"""
-
-
-class Section(NamedTuple):
-    """A titled part of the page; `body` is HTML."""
-
-    title: str
-    body: str
-
 
 # ------------------------------------------------------------------------------ counts
 
@@ -120,21 +96,6 @@ def _table_rows(path: str) -> list[list[str]]:
 
 
 # ------------------------------------------------------------------------------ sections
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """HTML table with numbers aligned to the right."""
-
-    def cell(value: object, tag: str) -> str:
-        if isinstance(value, float):
-            value = f"{value:.5f}"
-        is_number = isinstance(value, int) or str(value).replace(".", "").isdecimal()
-        css = ' class="number"' if is_number else ""
-        return f"<{tag}{css}>{html.escape(str(value))}</{tag}>"
-
-    lines = ["<tr>" + "".join(cell(value, "th") for value in header) + "</tr>"]
-    lines += ["<tr>" + "".join(cell(value, "td") for value in row) + "</tr>" for row in rows]
-    return "<table>" + "\n".join(lines) + "</table>"
 
 
 def sheet_section(work: str) -> Section | None:
@@ -227,15 +188,8 @@ def write_report(work: str, photos: str, output: str, title: str, warning: str) 
             ) from None
     found.append(commands_section(work))
     sections = [section for section in found if section]
-    banner = f'<p class="warning">{html.escape(warning)}</p>' if warning else ""
-    parts = [f"<h2>{html.escape(title)}</h2>\n{body}" for title, body in sections]
     with whole_file(output, "w") as file:
-        file.write(
-            f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-            f'<meta name="viewport" content="width=device-width, initial-scale=1">'
-            f"<title>{html.escape(title)}</title><style>{STYLE}</style></head><body>\n"
-            f"<h1>{html.escape(title)}</h1>\n{banner}\n" + "\n".join(parts) + "\n</body></html>\n"
-        )
+        file.write(page(title, sections, warning))
     return [section.title for section in sections]
 
 

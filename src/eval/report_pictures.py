@@ -1,7 +1,5 @@
 """The pictures of the report: contact sheet of faces, charts of training and ROC."""
 
-import base64
-import html
 import io
 from collections.abc import Mapping
 from typing import Any
@@ -44,13 +42,6 @@ def contact_sheet(list_path: str) -> np.ndarray:
             face = cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA)
             sheet[row * side : (row + 1) * side, column * side : (column + 1) * side] = face
     return sheet
-
-
-def image_tag(image: np.ndarray, description: str) -> str:
-    """HTML of an image, uint8 (H, W, 3) RGB, embedded as JPEG."""
-    _, encoded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
-    data = base64.b64encode(encoded.tobytes()).decode("ascii")
-    return f'<img alt="{html.escape(description)}" src="data:image/jpeg;base64,{data}">'
 
 
 def literal(text: str) -> str:

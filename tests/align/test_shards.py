@@ -136,6 +136,25 @@ def test_the_table_has_a_row_for_each_photo(alone, photos):
         assert float(row["y_left_eye"]) < float(row["y_nose"]) < float(row["y_left_mouth"])
 
 
+def test_the_report_shows_methods_scores_and_skipped_photos(photos, tmp_path, alone):
+    output = tmp_path / "out"
+    run(photos, output, "--report", str(tmp_path / "report.html"), "--keep-undetected")
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("data:image/jpeg;base64,") == 10 + 8  # of both methods; with a score
+    for text in (
+        "Face found again around its landmarks: 8",
+        "Centre cropped: 2",
+        "Skipped: 1",
+        "p1/9.jpg<br>the file is empty",
+        "cannot be shown",
+        "Lowest scores of the detector",
+    ):
+        assert text in page
+    # A finished run shows the same, from its journal.
+    run(photos, output, "--report", str(tmp_path / "again.html"), "--keep-undetected")
+    assert (tmp_path / "again.html").read_text() == page
+
+
 def test_each_worker_takes_one_of_the_devices(monkeypatch):
     made = []
     monkeypatch.setattr(stages.MtcnnDetector, "create", lambda _, context: made.append(context))
