@@ -16,7 +16,13 @@ DISTRIBUTIONS = {
     "skimage": "scikit-image",
     "sklearn": "scikit-learn",
 }
-EXTRAS = {"mxnet": "cpu", "onnx": "onnx", "onnxruntime": "onnx", "pillow_heif": "heic"}
+EXTRAS = {
+    "mxnet": "cpu",
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
+    "pillow_heif": "heic",
+    "distributed": "dask",
+}
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ from src.align.flags import Run
 from src.align.outputs import Outputs
 from src.align.planning import Plan
 from src.align.settings import Settings
-from src.align.shards import WHOLE
 from src.align.stages import networks
 from src.align.styles import STYLES
 from src.common.cluster import on_backend
@@ -19,6 +18,7 @@ from src.common.devices import parse_devices
 from src.common.errors import InputError
 from src.common.locks import only_writer
 from src.common.output_files import lies_within
+from src.common.shards import WHOLE
 from src.common.sources import claim, numbered
 from src.common.writable import check_output_file
 from src.formats.photo_set import PhotoSet

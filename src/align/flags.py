@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from src.align.choices import FACE_CHOICES
 from src.align.settings import PYRAMID_FACTOR, SMALLEST_FACE, THRESHOLDS, Settings
-from src.align.shards import WHOLE, Shard
 from src.common.arguments import (
     parse_image_size,
     positive_float,
@@ -15,6 +14,7 @@ from src.common.arguments import (
     resolve_arguments,
 )
 from src.common.cluster import BACKENDS
+from src.common.shards import WHOLE, Shard
 
 
 def add_alignment_flags(parser: argparse.ArgumentParser, **defaults: Any) -> None:

@@ -5,7 +5,8 @@
 Several machines have aligned a data set with `--shard 0/3`, `--shard 1/3` and `--shard 2/3` of the
 aligning commands, into one folder, or into folders that were copied into one. From
 `lst.shard-0-of-3`, … this makes `lst`, and in the same way `lst.skipped` and `lst.journal`; then it
-removes the parts.
+removes the parts. Lists of `glint2lst --shard` are put together in the same way; records of
+`face2rec2 --shard` by `face2rec2` itself.
 """
 
 if not __package__:  # used by its path: the `src` that it lies in comes first
@@ -13,18 +14,16 @@ if not __package__:  # used by its path: the `src` that it lies in comes first
 
 import argparse
 import os
-import re
 from collections.abc import Iterator, Sequence
 
-from src.align.shards import Shard
 from src.common.arguments import make_parser, resolve_arguments
 from src.common.errors import InputError, run_command
 from src.common.locks import only_writer
 from src.common.log import configure_logging
 from src.common.output_files import whole_file
+from src.common.shards import files_in_parts, paths_of_parts
 
-_PART = re.compile(r"(?P<name>.+)\.shard-(?P<index>\d+)-of-(?P<count>\d+)")
-_COMPANIONS = ("", ".skipped", ".journal")
+_COMPANIONS = (".skipped", ".journal")  # of a list of aligned faces
 
 
 def merge_shards(folder: str) -> list[str]:
@@ -33,40 +32,21 @@ def merge_shards(folder: str) -> list[str]:
     Raises
     ------
     InputError
-        There are none, a part is missing, or a list is in parts of different numbers.
+        There are none, or a part is missing.
     """
-    merged = []
-    for name, counts in _lists_in_parts(folder).items():
-        if len(counts) > 1:
-            raise InputError(
-                f"{folder}: {name} is in parts of {' and of '.join(map(str, sorted(counts)))}: "
-                "remove those of an earlier run"
-            )
+    lists = {name: n for name, n in files_in_parts(folder).items() if not name.endswith(".rec")}
+    if not lists:
+        raise InputError(f"{folder}: no lists of parts (lst.shard-0-of-2, …) are here")
+    for name, count in lists.items():
         path = os.path.join(folder, name)
-        parts = [path + Shard(index, max(counts)).suffix for index in range(max(counts))]
-        missing = [part for part in parts if not os.path.exists(part)]
-        if missing:
-            raise InputError(
-                f"{missing[0]} is missing: run its part (see --shard), or copy it here"
-            )
-        for companion in _COMPANIONS:
+        parts = paths_of_parts(path, count)
+        companions = [each for each in _COMPANIONS if os.path.exists(parts[0] + each)]
+        for companion in (*companions, ""):  # the list last: it shows that all is done
             _join([part + companion for part in parts], path + companion)
         for part in parts:
-            for companion in _COMPANIONS:
+            for companion in (*companions, ""):
                 os.remove(part + companion)
-        merged.append(path)
-    if not merged:
-        raise InputError(f"{folder}: no lists of parts (lst.shard-0-of-2, …) are here")
-    return merged
-
-
-def _lists_in_parts(folder: str) -> dict[str, set[int]]:
-    """Name of each list that is in parts → numbers of parts."""
-    lists: dict[str, set[int]] = {}
-    for entry in sorted(os.listdir(folder)):
-        if match := _PART.fullmatch(entry):
-            lists.setdefault(match["name"], set()).add(int(match["count"]))
-    return lists
+    return [os.path.join(folder, name) for name in lists]
 
 
 def _join(parts: Sequence[str], path: str) -> None:

@@ -12,11 +12,11 @@ import numpy as np
 
 from src.align.journal import SETTINGS_OF_VERSION_1, Key, name_hash
 from src.align.settings import Settings
-from src.align.shards import WHOLE, Shard
 from src.align.styles import STYLES
 from src.common.errors import InputError, listed, printable
 from src.common.folders import may_exist
 from src.common.output_files import remove_result
+from src.common.shards import WHOLE, Shard
 from src.formats.photo_set import Item, PhotoSet, Stored
 from src.formats.photo_sets import OWN_FILES
 

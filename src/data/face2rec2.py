@@ -31,8 +31,11 @@ from src.common.arguments import make_parser, resolve_arguments
 from src.common.errors import InputError, run_command
 from src.common.log import configure_logging
 from src.common.output_files import whole_file
+from src.common.shards import WHOLE, Shard
 from src.common.text_files import read_lines
-from src.data.packing import PackReport, PackSettings, encode_photo, pack_list
+from src.data.face_encoding import PackSettings, encode_photo
+from src.data.packing import PackReport, pack_list, pack_part
+from src.data.training_lists import find_lists
 from src.formats.lists import parse_lst_line
 from src.formats.property import load_property, write_property
 from src.formats.recordio import pack_payload
@@ -120,30 +123,6 @@ def image_encode(
     q_out.put((i, packed, [item.id]))
 
 
-def find_lists(prefix: str) -> tuple[str, list[str]]:
-    """(folder, sorted paths of the lists whose path begins with `prefix`).
-
-    If `prefix` is a folder, these are all lists in it.
-
-    Raises
-    ------
-    FileNotFoundError, InputError
-        There is no such folder, or no list.
-    """
-    folder = prefix if os.path.isdir(prefix) else os.path.dirname(prefix)
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(f"{folder}: no such folder (PREFIX is a folder or folder/name)")
-    begin = os.path.join(prefix, "") if os.path.isdir(prefix) else prefix
-    paths = sorted(os.path.join(folder, name) for name in os.listdir(folder))
-    lists = [path for path in paths if path.startswith(begin) and path.endswith(".lst")]
-    if not lists:
-        raise InputError(
-            f"Did not find and list file with prefix {prefix}; make one with: "
-            f"python -m src.data.glint2lst PHOTOS --output {os.path.join(folder, 'train.lst')}"
-        )
-    return folder, lists
-
-
 def read_image_size(folder: str) -> tuple[int, int]:
     """(height, width) from `property`; 112×112, with a warning, if there is no such file."""
     if not os.path.exists(os.path.join(folder, "property")):
@@ -194,22 +173,36 @@ def report_packing(path_list: str, report: PackReport) -> None:
         )
 
 
-def pack(prefix: str, quality: int, encoding: str, color: int, workers: int) -> int:
-    """Packs every list that begins with `prefix`; returns the number of skipped photos."""
+def pack(
+    prefix: str, quality: int, encoding: str, color: int, workers: int, shard: Shard = WHOLE
+) -> int:
+    """Packs every list that begins with `prefix`; returns the number of skipped photos.
+
+    Parameters
+    ----------
+    shard
+        The part of each list to encode; only the whole list gives records that can be read.
+    """
     folder, lists = find_lists(prefix)
     image_size = read_image_size(folder)
     print("image_size", list(image_size))
     settings = PackSettings(image_size, quality, encoding, color, folder)
-    reports = []
+    reports, skipped = [], 0
     for path_list in lists:
+        path_rec = os.path.splitext(path_list)[0] + ".rec"
         print("Creating .rec file from", path_list, "in", folder)
-        report = pack_list(
-            path_list, os.path.splitext(path_list)[0] + ".rec", settings, workers, CountPrinter()
-        )
+        if shard != WHOLE:
+            count, lost = pack_part(path_list, path_rec, settings, workers, shard)
+            print(f"{path_rec}{shard.suffix}: {count} photos, {lost} of them skipped")
+            skipped += lost
+            continue
+        report = pack_list(path_list, path_rec, settings, workers, CountPrinter())
         report_packing(path_list, report)
         reports.append(report)
-    update_property(folder, max(report.identities for report in reports), image_size)
-    return sum(len(report.skipped) for report in reports)
+        skipped += len(report.skipped)
+    if reports:
+        update_property(folder, max(report.identities for report in reports), image_size)
+    return skipped
 
 
 class CountPrinter:
@@ -250,6 +243,14 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--quality", type=int, default=95, help="JPEG quality, 1-100, or PNG compression, 1-9")
     add("--num-thread", type=int, default=1, help="photos processed in parallel")
     add(
+        "--shard",
+        type=Shard.parse,
+        default=WHOLE,
+        metavar="I/N",
+        help="only encode part I (from 0) of N; the same command without --shard, after all parts, "
+        "puts them together",
+    )
+    add(
         "--color",
         type=int,
         default=1,
@@ -277,7 +278,8 @@ def main(args: Sequence[str] | argparse.Namespace | None = None) -> int:
     """Runs the command; returns 1 if photos were skipped, otherwise 0."""
     configure_logging()
     args = resolve_arguments(parse_args, args)
-    skipped = pack(args.prefix, args.quality, args.encoding, args.color, args.num_thread)
+    shard = getattr(args, "shard", WHOLE)
+    skipped = pack(args.prefix, args.quality, args.encoding, args.color, args.num_thread, shard)
     return SKIPPED_STATUS if skipped else 0
 
 

@@ -29,6 +29,7 @@ from src.common.errors import InputError, run_command
 from src.common.log import configure_logging
 from src.common.output_files import whole_file
 from src.common.photos import DECODE_ERRORS
+from src.common.shards import WHOLE, Shard
 from src.common.text_files import read_lines
 from src.common.writable import check_output_file
 from src.data.person_folders import printable_list, read_person_folders
@@ -234,6 +235,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="list file, with a property file next to it; empty: print the list to stdout",
     )
     parser.add_argument("--image-size", default="112,112", help="height,width for property")
+    parser.add_argument(
+        "--shard",
+        type=Shard.parse,
+        default=WHOLE,
+        metavar="I/N",
+        help="write only part I (from 0) of N; python -m src.align.merge_shards puts all together",
+    )
     return parser.parse_args(argv)
 
 
@@ -246,6 +254,8 @@ def main(args: Sequence[str] | argparse.Namespace | None = None) -> None:
     if args.output:
         check_output_file(args.output, "--output")
     lines, classes = make_list(args.input_dir, targets, image_size)
+    shard = getattr(args, "shard", WHOLE)
+    lines = [lines[place] for place in shard.places(len(lines))]
     text = "".join(line + "\n" for line in lines)
     summary = f"{len(lines)} photos of {classes} people"
     property_line = f"{classes},{image_size[0]},{image_size[1]}"
@@ -255,9 +265,10 @@ def main(args: Sequence[str] | argparse.Namespace | None = None) -> None:
         sys.stdout.flush()
         log.info("%s; property, which only --output writes: %s", summary, property_line)
         return
-    with whole_file(args.output, "w", errors="surrogateescape") as file:
+    output = args.output + shard.suffix
+    with whole_file(output, "w", errors="surrogateescape") as file:
         file.write(text)
-    print(f"{args.output}: {summary}")
+    print(f"{output}: {summary}")
     if classes:
         path = os.path.join(os.path.dirname(args.output), "property")
         write_property(path, classes, image_size)

@@ -1,6 +1,7 @@
 """Reads the lists that training sets are packed from."""
 
 import logging
+import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -105,3 +106,27 @@ def grouped_lines(photos: ListedPhotos, path_list: str) -> list[NumberedLine]:
         return photos.lines
     log.warning("%s: the photos of a label are not consecutive: grouped", path_list)
     return [photos.lines[place] for place in order]
+
+
+def find_lists(prefix: str) -> tuple[str, list[str]]:
+    """(folder, sorted paths of the lists whose path begins with `prefix`).
+
+    If `prefix` is a folder, these are all lists in it.
+
+    Raises
+    ------
+    FileNotFoundError, InputError
+        There is no such folder, or no list.
+    """
+    folder = prefix if os.path.isdir(prefix) else os.path.dirname(prefix)
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"{folder}: no such folder (PREFIX is a folder or folder/name)")
+    begin = os.path.join(prefix, "") if os.path.isdir(prefix) else prefix
+    paths = sorted(os.path.join(folder, name) for name in os.listdir(folder))
+    lists = [path for path in paths if path.startswith(begin) and path.endswith(".lst")]
+    if not lists:
+        raise InputError(
+            f"Did not find and list file with prefix {prefix}; make one with: "
+            f"python -m src.data.glint2lst PHOTOS --output {os.path.join(folder, 'train.lst')}"
+        )
+    return folder, lists

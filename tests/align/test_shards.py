@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from src.align import align_megaface, align_set, alignment, merge_shards, stages
-from src.align.shards import Shard
 from src.common import cluster, parallel
 from src.common.errors import InputError
+from src.common.shards import Shard
 
 
 @pytest.fixture(scope="module")

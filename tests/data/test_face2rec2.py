@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from src.common.errors import InputError
-from src.data import face2rec2
+from src.data import face2rec2, packing
 from src.data.training_lists import group_by_label
 from src.formats.face_records import open_face_records, read_layout
 from src.formats.recordio import unpack_payload
@@ -229,3 +229,76 @@ def test_the_2018_functions(folder, monkeypatch):
     assert (first.label.tolist(), first.id) == ([0, 1], 1)
     assert first.content == (folder / "p0.png").read_bytes()
     assert unpack_payload(results[3][1]).label.tolist() == [4, 6]
+
+
+# ---------------------------------------------------------------------------------- parts
+
+
+def packed_files(folder):
+    names = ("train.rec", "train.idx", "property", "train.skipped.tsv", "train.labels.tsv")
+    return {name: (folder / name).read_bytes() for name in names if (folder / name).exists()}
+
+
+@pytest.fixture
+def several_chunks(folder, monkeypatch):
+    """The 12 photos in chunks of 3, one of them unreadable, and what one run makes of them."""
+    monkeypatch.setattr(packing, "CHUNK", 3)
+    (folder / "p4.png").write_bytes(b"")
+    write_list(folder, [0, 0, 1, 2, 2, 5, 5, 7, 7, 8, 8, 8])
+    face2rec2.main([str(folder)])
+    expected = packed_files(folder)
+    for name in expected:
+        (folder / name).unlink()
+    (folder / "property").write_text("3,16,16")
+    return expected
+
+
+@pytest.mark.parametrize("parts", [2, 3, 6])
+def test_parts_together_give_the_records_of_one_run(
+    folder, several_chunks, monkeypatch, parts, capsys
+):
+    for part in reversed(range(parts)):
+        face2rec2.main([str(folder), "--shard", f"{part}/{parts}"])
+    assert not (folder / "train.rec").exists()
+    assert f"train.rec.shard-0-of-{parts}: " in capsys.readouterr().out
+    encode = packing.encode_chunk
+    monkeypatch.setattr(packing, "encode_chunk", lambda task: pytest.fail("encoded again"))
+    face2rec2.main([str(folder)])
+    assert packed_files(folder) == several_chunks
+    assert not list(folder.glob("*.shard-*"))
+    monkeypatch.setattr(packing, "encode_chunk", encode)
+    face2rec2.main([str(folder)])
+    assert packed_files(folder) == several_chunks
+
+
+def test_a_missing_part_is_named_and_a_stale_one_is_encoded_again(
+    folder, several_chunks, make_picture
+):
+    face2rec2.main([str(folder), "--shard", "0/2"])
+    with pytest.raises(InputError, match=r"train\.rec\.shard-1-of-2 is missing: run its part"):
+        face2rec2.main([str(folder)])
+    face2rec2.main([str(folder), "--shard", "1/2"])
+    (folder / "p9.png").write_bytes(make_picture((1, 2, 3)))
+    face2rec2.main([str(folder)])
+    with RecordReader(folder / "train.rec") as reader:
+        assert (folder / "p9.png").read_bytes() in [reader.read(n).content for n in range(1, 12)]
+
+
+def test_a_stopped_run_over_parts_continues(folder, several_chunks, monkeypatch):
+    for part in range(2):
+        face2rec2.main([str(folder), "--shard", f"{part}/2"])
+    add, added = packing.FaceRecordWriter.add_image, []
+
+    def stop(self, *arguments):
+        added.append(arguments)
+        if len(added) == 5:
+            raise KeyboardInterrupt
+        add(self, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(packing.FaceRecordWriter, "add_image", stop)
+        with pytest.raises(KeyboardInterrupt):
+            face2rec2.main([str(folder)])
+    monkeypatch.setattr(packing, "encode_chunk", lambda task: pytest.fail("encoded again"))
+    face2rec2.main([str(folder)])
+    assert packed_files(folder) == several_chunks

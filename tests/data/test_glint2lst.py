@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from src.align.merge_shards import main as merge_shards
 from src.common.errors import InputError
 from src.data.glint2lst import main
 from src.formats.lists import parse_lst_line
@@ -128,3 +129,15 @@ def test_a_name_that_is_not_utf8_is_listed_unchanged(tree, tmp_path, make_pictur
         file.write(make_picture((1, 1, 1), (112, 112)))
     main([str(tree)])
     assert b"/a/\xff.jpg\t0\n" in capsysbinary.readouterr().out
+
+
+def test_parts_of_a_list_are_put_together(tree, tmp_path):
+    whole, parts = tmp_path / "whole" / "train.lst", tmp_path / "parts" / "train.lst"
+    main([str(tree), "--output", str(whole)])
+    for part in range(2):
+        main([str(tree), "--output", str(parts), "--shard", f"{part}/2"])
+    assert not parts.exists()
+    merge_shards([str(parts.parent)])
+    assert parts.read_text() == whole.read_text()
+    assert sorted(path.name for path in parts.parent.iterdir()) == ["property", "train.lst"]
+    assert (parts.parent / "property").read_text() == (whole.parent / "property").read_text()
