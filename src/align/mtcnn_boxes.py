@@ -165,14 +165,12 @@ def crop_batch(
     dy, edy, dx, edx, y, ey, x, ex, width, height = pad(boxes, widths, heights)
     inside = (width >= 1) & (height >= 1) & (ey >= 0) & (ex >= 0)
     whole = inside & (dy == 1) & (dx == 1) & (edy == height) & (edx == width)
-    if len(images) and np.bincount(owner, width * height, len(images)).sum() > sizes.prod(1).sum():
-        images = [image.astype(np.float32) for image in images]
     crops = np.zeros((len(boxes), side, side, 3), dtype=np.float32)
     rows = zip(owner, y - 1, ey, x - 1, ex, dy - 1, edy, dx - 1, edx, height, width, strict=True)
     for index, (photo, top, bottom, left, right, *place) in enumerate(rows):
         if not inside[index]:
             continue  # calibration turned the box inside out, or it is aside: its crop stays black
-        crop = images[photo][top:bottom, left:right].astype(np.float32, copy=False)
+        crop = images[photo][top:bottom, left:right].astype(np.float32)
         if not whole[index]:
             crop = _surrounded(crop, *place)
         cv2.resize(crop, (side, side), dst=crops[index], interpolation=cv2.INTER_AREA)
