@@ -61,7 +61,7 @@ def _detector(settings: Settings, devices: str) -> MtcnnDetector:
 def align_group(jobs: Sequence[Job], settings: Settings, devices: str = "cpu") -> list[Outcome]:
     """Aligns some photos, and writes the faces to their targets, complete or not at all."""
     outcomes: list[Outcome] = []
-    faces: list[tuple[str, bytes]] = []
+    faces: dict[str, bytes] = {}  # a photo that a list names twice has one face
     with ThreadPoolExecutor(READ_AHEAD) as reader:
         for batch in _batches(_read_ahead(jobs, reader)):
             photos = [photo for _, photo in batch if isinstance(photo, Photo)]
@@ -69,12 +69,11 @@ def align_group(jobs: Sequence[Job], settings: Settings, devices: str = "cpu") -
             for job, photo in batch:
                 outcomes.append(_outcome(photo))
                 if isinstance(photo, Photo) and photo.face is not None:
-                    faces.append((job.target, encode(photo.face, job.target)))
-    write_files(faces)
+                    faces[job.target] = encode(photo.face, job.target)
+    write_files(list(faces.items()))
     # Faces of earlier runs must not stay: lists are made from the folder.
-    written = {target for target, _ in faces}
     for job in jobs:
-        if job.target and job.target not in written:
+        if job.target and job.target not in faces:
             with contextlib.suppress(FileNotFoundError):
                 os.remove(job.target)
     return outcomes

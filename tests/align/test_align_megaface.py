@@ -517,3 +517,15 @@ def test_pipes_among_the_photos_are_never_opened(few, tmp_path, caplog):
     os.mkfifo(few / "a" / "pipe.jpg")
     assert len(run(few, tmp_path / "out", "--num-workers", "1")) == 3
     assert "no ordinary files (pipes, devices, broken links) are skipped: a/pipe.jpg" in caplog.text
+
+
+def test_a_photo_that_the_list_names_twice_is_aligned(few, tmp_path):
+    name = next(few.rglob("*.jpg"))
+    person = tmp_path / "celeb" / "m.1"
+    person.mkdir(parents=True)
+    shutil.copy(name, person / "1.jpg")
+    (tmp_path / "celeb_clean_list.txt").write_text("./m.1/1.jpg\n./m.1/1.jpg\n")
+    flags = ["--input-dir", str(tmp_path / "celeb"), "--name", "celeb", "--num-workers", "1"]
+    main([*flags, "--output-dir", str(tmp_path / "out")])
+    line = f"1\t{tmp_path}/out/celeb/m.1/1.jpg\t0\n"
+    assert (tmp_path / "out" / "lst").read_text() == line * 2

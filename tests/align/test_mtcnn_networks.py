@@ -8,9 +8,11 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 
+from src.align.mtcnn_graphs import INPUT_SIZES, network_parameters, network_symbol
 from src.align.mtcnn_networks import create_networks
 from src.align.mtcnn_weights import LAYERS, NPY_FILES, load_weights
 from src.common.errors import InputError
+from src.common.mxnet_backend import mx
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +102,20 @@ def test_networks_equal_plain_numpy(weights, detector, index, name, shape):
     for output, value in zip(outputs, expected, strict=True):
         assert output.dtype == np.float32
         np.testing.assert_allclose(output, value, atol=2e-5)
+
+
+@pytest.mark.parametrize(("index", "name"), [(1, "rnet"), (2, "onet")])
+def test_the_graph_of_a_gpu_gives_the_same(weights, detector, index, name):
+    """It is the same one, without layers fused by oneDNN."""
+    symbol, parameters = network_symbol(name), network_parameters(name, weights[name])
+    side = INPUT_SIZES[name]
+    crops = np.random.RandomState(4).uniform(-1, 1, (5, 3, side, side)).astype(np.float32)
+    inputs = [mx.nd.array({"data": crops, **parameters}[key]) for key in symbol.list_inputs()]
+    output = mx.nd.CachedOp(symbol)(*inputs).asnumpy()[:, :, 0, 0]
+    outputs = detector.networks[index](crops.transpose(0, 3, 2, 1))
+    np.testing.assert_allclose(output[:, :4], outputs[0], atol=2e-6)
+    logits = output[:, -2:] if name == "onet" else output[:, 4:6]
+    np.testing.assert_allclose(softmax(logits), outputs[-1], atol=2e-6)
 
 
 @pytest.mark.parametrize("index", [1, 2])
