@@ -271,10 +271,10 @@ from src.common.errors import run_command
 
 align = alignment.align_group
 
-def align_group(jobs, settings):
+def align_group(jobs, **arguments):
     if any(job.photo.endswith("00012.jpg") for job in jobs):
         os.kill(os.getpid(), signal.SIGKILL)
-    return align(jobs, settings)
+    return align(jobs, **arguments)
 
 alignment.align_group = align_group
 """
