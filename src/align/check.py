@@ -119,8 +119,7 @@ def measure(faces: Iterator[np.ndarray | None], detector: MtcnnDetector) -> Devi
 def read_faces(source: str, count: int) -> Iterator[np.ndarray | None]:
     """Yields up to `count` faces, spread evenly over a folder, a list or a packed set."""
     if os.path.isfile(source):
-        lines = [line for _, line in read_lines(source, "surrogateescape") if line.strip()]
-        yield from _pictures([parse_lst_line(line).image_path for line in _spread(lines, count)])
+        yield from _pictures(_spread(list(_listed_paths(source)), count))
     elif os.path.exists(os.path.join(source, "train.rec")):
         reader, layout = open_face_records(source)
         with contextlib.closing(reader):
@@ -133,6 +132,16 @@ def read_faces(source: str, count: int) -> Iterator[np.ndarray | None]:
         if not names:
             raise InputError(f"{source}: no pictures ({', '.join(PICTURES)}) and no train.rec")
         yield from _pictures([os.path.join(source, name) for name in _spread(names, count)])
+
+
+def _listed_paths(path: str) -> Iterator[str]:
+    """Yields the photos in a list; InputError with file and line for another kind of file."""
+    for number, line in read_lines(path, "surrogateescape"):
+        if line.strip():
+            try:
+                yield parse_lst_line(line).image_path
+            except InputError as error:
+                raise InputError(f"{path}: line {number}: {error}") from None
 
 
 def _spread(values: Sequence[Value], count: int) -> list[Value]:

@@ -85,6 +85,9 @@ def test_what_is_no_aligned_set_is_an_error(tmp_path):
         main([str(tmp_path / "missing")])
     with pytest.raises(InputError, match="no pictures"):
         main([str(tmp_path)])
+    (tmp_path / "notes.txt").write_text("1\ta.png\t0\nno list\n")
+    with pytest.raises(InputError, match=r"notes\.txt: line 2: list line 'no list'"):
+        main([str(tmp_path / "notes.txt")])
     for number in range(12):
         cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((112, 112, 3), number, np.uint8))
     with pytest.raises(InputError, match=r"found in 0 pictures .*are these aligned faces"):
