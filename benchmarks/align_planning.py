@@ -83,7 +83,7 @@ def until_first(args, resumed):
                 write_journal(photos, output)
                 os._exit(0)
             os.waitpid(child, 0)
-        networks(None)
+        networks(None, "cpu")
         before, started = resident_mb(), time.perf_counter()
         try:
             align_set(Source(str(photos), "lfw"), str(output), Settings(), Run(1))

@@ -15,17 +15,10 @@ if not __package__:  # used by its path: the `src` that it lies in comes first
 import argparse
 from collections.abc import Sequence
 
-from src.align.align_set import Source, align_set
-from src.align.flags import (
-    add_alignment_flags,
-    add_image_size,
-    resolve_alignment_arguments,
-    run_of,
-    settings_of,
-)
+from src.align.align_set import run_command_of
+from src.align.flags import add_alignment_flags, add_image_size
 from src.common.arguments import make_parser
 from src.common.errors import run_command
-from src.common.log import configure_logging
 from src.formats.described_sets import described_facescrub
 
 
@@ -39,11 +32,9 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main(args: Sequence[str] | argparse.Namespace | None = None) -> None:
     """Runs the command; a Namespace may have only the flags of 2018."""
-    configure_logging()
-    args = resolve_alignment_arguments(parse_arguments, args)
-    settings = settings_of(args, "facescrub", keep_undetected=True)
-    source = Source(args.input_dir, "facescrub", lambda path, kind: described_facescrub(path))
-    align_set(source, args.output_dir, settings, run_of(args))
+    run_command_of(
+        "facescrub", parse_arguments, args, True, lambda _, path: described_facescrub(path)
+    )
 
 
 if __name__ == "__main__":

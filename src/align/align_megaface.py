@@ -25,18 +25,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from src.align.align_set import Source, align_set
+from src.align.align_set import run_command_of
 from src.align.choices import IOU
-from src.align.flags import (
-    add_alignment_flags,
-    add_image_size,
-    resolve_alignment_arguments,
-    run_of,
-    settings_of,
-)
+from src.align.flags import add_alignment_flags, add_image_size
 from src.common.arguments import make_parser
 from src.common.errors import run_command
-from src.common.log import configure_logging
 from src.formats.photo_sets import DATASETS
 
 __all__ = ["IOU", "main", "parse_arguments", "to_rgb"]
@@ -66,11 +59,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main(args: Sequence[str] | argparse.Namespace | None = None) -> None:
     """Runs the command; a Namespace may have only the three flags of 2018."""
-    configure_logging()
-    args = resolve_alignment_arguments(parse_arguments, args)
-    settings = settings_of(args, "megaface", args.keep_undetected)
-    source = Source(args.input_dir, args.name)
-    align_set(source, args.output_dir, settings, run_of(args))
+    run_command_of("megaface", parse_arguments, args, lambda flags: flags.keep_undetected)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What the five commands that align photos do: find the photos, align them, print a summary."""
 
+import argparse
 import os
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -7,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from src.align.alignment import Machines, align_dataset
-from src.align.flags import Run
+from src.align.flags import Run, resolve_alignment_arguments, run_of, settings_of
 from src.align.outputs import Outputs
 from src.align.planning import Plan
 from src.align.settings import Settings
@@ -17,6 +18,7 @@ from src.common.cluster import on_backend
 from src.common.devices import parse_devices
 from src.common.errors import InputError
 from src.common.locks import only_writer
+from src.common.log import configure_logging
 from src.common.output_files import lies_within
 from src.common.shards import WHOLE
 from src.common.sources import claim, numbered
@@ -30,7 +32,36 @@ class Source(NamedTuple):
 
     path: str
     kind: str
-    read: Callable[[str, str], PhotoSet] = lambda path, kind: find_photos(kind, path)
+    read: Callable[[str, str], PhotoSet] = find_photos
+
+
+def run_command_of(
+    style: str,
+    parse: Callable[[Sequence[str] | None], argparse.Namespace],
+    args: Sequence[str] | argparse.Namespace | None,
+    keep_undetected: bool | Callable[[argparse.Namespace], bool],
+    read: Callable[[str, str], PhotoSet] = find_photos,
+) -> None:
+    """What each aligning command does with its arguments.
+
+    Parameters
+    ----------
+    style
+        A key of `src.align.styles.STYLES`; the kind of the photos unless there is a `--name`.
+    parse
+        The command's own function.
+    args
+        As for `main`; a Namespace may have only the flags of 2018.
+    keep_undetected
+        See `Settings`; or a function that tells it from the flags.
+    read
+        Lists the photos, given their kind and path.
+    """
+    configure_logging()
+    args = resolve_alignment_arguments(parse, args)
+    kept = keep_undetected(args) if callable(keep_undetected) else keep_undetected
+    source = Source(args.input_dir, getattr(args, "name", style), read)
+    align_set(source, args.output_dir, settings_of(args, style, kept), run_of(args))
 
 
 def align_set(source: Source, output_dir: str, settings: Settings, run: Run) -> None:
@@ -53,12 +84,14 @@ def align_set(source: Source, output_dir: str, settings: Settings, run: Run) -> 
             check_output_file(file, flag)
     parse_devices(run.devices)  # a device that cannot be used is reported before the work
     print("input_dir ", path)
-    photos = source.read(path, source.kind)
+    photos = source.read(source.kind, path)
     print("dataset size", source.kind, len(photos))
     if not photos:
         raise InputError(f"{path}: no photos where {source.kind} photos are expected (see --help)")
     print("Creating networks and loading parameters")
-    networks(settings.det_model)  # missing weights are reported once, before any worker starts
+    networks(
+        settings.det_model, "cpu"
+    )  # missing weights are reported once, before any worker starts
     for parameter in (settings.min_size, list(settings.thresholds), settings.factor):
         print(parameter)
     style = STYLES[settings.style]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from src.align.detection import Found, Net, detect_faces, force_faces
+from src.align.detection import Detected, Net, detect_faces, force_faces
 from src.align.mtcnn_boxes import bbreg, generateBoundingBox, imresample, pad, rerec
 from src.align.mtcnn_networks import CropNetwork, ProposalNetwork, create_networks
 from src.align.suppression import nms
@@ -115,7 +115,7 @@ def bulk_detect_face(
     onet: Net,
     threshold: Sequence[float],
     factor: float,
-) -> list[Found | None]:
+) -> list[Detected | None]:
     """(boxes, points) of each photo as from `detect_face`; None for a photo without a face.
 
     Parameters

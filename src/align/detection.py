@@ -23,7 +23,7 @@ from src.align.suppression import nms_in_groups
 Net = Callable[[np.ndarray], tuple[np.ndarray, ...]]
 """One of the networks of `create_mtcnn`, whose classes describe input and outputs."""
 
-Found = tuple[np.ndarray, np.ndarray]
+Detected = tuple[np.ndarray, np.ndarray]
 """Boxes (N, 5) and points (10, N) of the N faces in a photo."""
 
 CROPS_AT_ONCE = 512  # in memory: 14 MB of ONet's
@@ -37,7 +37,7 @@ def detect_faces(
     onet: Net,
     threshold: Sequence[float],
     factor: float,
-) -> list[Found]:
+) -> list[Detected]:
     """(boxes, points) of each photo as from `detect_face`; photos of any sizes are put together.
 
     The result for a photo does not depend on the others.
@@ -52,7 +52,7 @@ def force_faces(
     bboxes: Sequence[np.ndarray | Sequence[float]],
     rnet: Net,
     onet: Net,
-) -> list[Found]:
+) -> list[Detected]:
     """(boxes, points) of each photo as from `detect_face_force`."""
     # 2018: single precision up to ONet, which decides on which side of a pixel a corner falls.
     boxes = np.zeros((len(images), 5), dtype=np.float32)
@@ -142,7 +142,7 @@ def _refine(
 
 def _finish(
     images: Sequence[np.ndarray], boxes: np.ndarray, owner: np.ndarray, onet: Net, threshold: float
-) -> list[Found]:
+) -> list[Detected]:
     """ONet's boxes (N, 5) and points (10, N) of each photo."""
     if not len(boxes):
         return [_no_faces() for _ in images]
@@ -184,5 +184,5 @@ def _rescored(
     return np.hstack([boxes[passed, :4], score[passed, None]]), passed
 
 
-def _no_faces() -> Found:
+def _no_faces() -> Detected:
     return np.empty((0, 5)), np.empty((10, 0), dtype=np.float32)

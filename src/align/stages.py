@@ -41,7 +41,7 @@ Opened = tuple[Job, Photo | Outcome]
 
 
 @functools.lru_cache(maxsize=1)
-def networks(det_model: str | None, devices: str = "cpu") -> MtcnnDetector:
+def networks(det_model: str | None, devices: str) -> MtcnnDetector:
     """The detector, created once in each process, on one of the devices (see `parse_devices`)."""
     contexts = parse_devices(devices)
     return MtcnnDetector.create(det_model, contexts[_worker_number() % len(contexts)])
