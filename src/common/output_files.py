@@ -113,16 +113,20 @@ def write_files(contents: Sequence[tuple[str, bytes]]) -> None:
             os.makedirs(folder or ".", exist_ok=True)
             aside = os.path.join(folder, unfinished_name(name))
             with full_disk_named(path, len(content), kept="; the old file is unchanged"):
-                file = opened.enter_context(os.fdopen(_take(aside, path, logging.INFO), "wb"))
+                # Without a buffer, whose rest would fail again when the file is closed.
+                descriptor = _take(aside, path, logging.INFO)
+                opened.callback(os.close, descriptor)
                 opened.callback(pathlib.Path(aside).unlink, missing_ok=True)
-                file.write(content)
-                file.flush()
+                rest = memoryview(content)
+                while rest:
+                    rest = rest[os.write(descriptor, rest) :]
             renames.append((aside, path))
         if renames:
-            _flush_file_system(file.fileno())
+            with full_disk_named(path, kept="; the old file is unchanged"):
+                _flush_file_system(descriptor)
             for aside, path in renames:
                 os.replace(aside, path)
-            _flush_file_system(file.fileno())
+            _flush_file_system(descriptor)
 
 
 def _flush_file_system(descriptor: int) -> None:
@@ -130,7 +134,8 @@ def _flush_file_system(descriptor: int) -> None:
     if not hasattr(_LIBC, "syncfs"):
         os.sync()
     elif _LIBC.syncfs(descriptor):
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
 
 
 def _take(aside: str, path: str, level: int = logging.WARNING) -> int:

@@ -8,7 +8,13 @@ import pytest
 from src.common import output_files
 from src.common.errors import InputError
 from src.common.locks import only_process
-from src.common.output_files import DiskFull, full_disk_named, unfinished_name, whole_file
+from src.common.output_files import (
+    DiskFull,
+    full_disk_named,
+    unfinished_name,
+    whole_file,
+    write_files,
+)
 
 
 def test_the_file_gets_its_name_at_the_end(tmp_path):
@@ -128,6 +134,53 @@ def test_every_file_on_a_full_disk(tiny_disk):
             file.write(content)
     assert sorted(os.listdir(tiny_disk)) == ["filler", "lst"]
     assert (tiny_disk / "lst").read_text() == "old\n"
+
+
+def test_many_files_get_their_names_after_one_flush(tmp_path, monkeypatch):
+    calls = []
+    flush, rename = output_files._flush_file_system, os.replace
+    monkeypatch.setattr(
+        output_files, "_flush_file_system", lambda fd: calls.append("flush") or flush(fd)
+    )
+    monkeypatch.setattr(os, "replace", lambda *paths: calls.append("rename") or rename(*paths))
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "1.jpg").write_bytes(b"old")
+    (tmp_path / "p" / ".1.jpg.part").write_bytes(b"of a killed run, longer than the new one")
+    contents = {f"{tmp_path}/p/{number}.jpg": bytes([number]) * 9 for number in range(3)}
+    contents |= {f"{tmp_path}/q/{'é' * 125}.jpg": b"long name", f"{tmp_path}/empty": b""}
+    write_files(list(contents.items()))
+    assert calls == ["flush", *["rename"] * 5, "flush"]
+    found = {str(path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert found == contents
+    write_files([])
+    assert len(calls) == 7
+
+
+@pytest.mark.parametrize("fails", ["write", "_flush_file_system"])
+def test_if_one_of_many_files_fails_none_has_changed(tmp_path, monkeypatch, fails):
+    (tmp_path / "a").write_bytes(b"old")
+    written = []
+
+    def full(descriptor, content=b""):
+        written.append(content)
+        if len(written) > (fails == "write"):
+            raise OSError(errno.ENOSPC, "full")
+        return len(content)
+
+    monkeypatch.setattr(os if fails == "write" else output_files, fails, full)
+    with pytest.raises(DiskFull, match=r"no space for .*/b"):
+        write_files([(str(tmp_path / "a"), b"new"), (str(tmp_path / "b"), b"new")])
+    assert os.listdir(tmp_path) == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"old"
+
+
+def test_many_files_on_a_full_disk(tiny_disk):
+    (tiny_disk / "a").write_bytes(b"old")
+    contents = [(str(tiny_disk / name), bytes(300_000)) for name in "abcdefghijklmnopqrstuvwxyz"]
+    with pytest.raises(DiskFull, match=r"no space for .*, which needs 300,000 bytes"):
+        write_files(contents)
+    assert os.listdir(tiny_disk) == ["a"]
+    assert (tiny_disk / "a").read_bytes() == b"old"
 
 
 def test_other_errors_of_the_system_are_left_as_they_are(tmp_path):

@@ -164,3 +164,10 @@ def test_unknown_kind_and_missing_folder(tmp_path):
         photo_sets.get_dataset("imagenet", str(tmp_path))
     with pytest.raises(FileNotFoundError, match="no such folder"):
         photo_sets.get_dataset("lfw", str(tmp_path / "missing"))
+
+
+def test_a_label_that_is_too_large_is_named(tmp_path):
+    root = plant(tmp_path / "set", "a.jpg")
+    (tmp_path / "set_clean_list.txt").write_text(f"a.jpg {2**63}\n")
+    with pytest.raises(InputError, match=f"label {2**63} of a.jpg is above"):
+        photo_sets.get_dataset_webface(root)
