@@ -17,7 +17,7 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,6 +33,7 @@ class Case(NamedTuple):
     `measure` takes the command line and returns a `Result`. `base` is the name of the case that it
     is compared with; `at_least` and `at_most` limit the ratio to it. `threads` is the number of
     OpenMP threads; None means `--threads`. With a `commit`, `src` of that commit is imported.
+    `others_at_most` limits the ratios of further columns, and `values_at_most` values themselves.
     """
 
     name: str
@@ -42,6 +43,8 @@ class Case(NamedTuple):
     at_most: float | None = None
     threads: int | None = None
     commit: str = ""
+    others_at_most: Mapping[str, float] = {}
+    values_at_most: Mapping[str, float] = {}
 
 
 def shortest(function: Callable[[], object], times: int, untimed: int = 1) -> float:
@@ -168,14 +171,25 @@ def print_table(cases: Sequence[Case], results: dict[str, Result], threads: int)
             line += f"{value:>12,.4g}" if value < 1000 else f"{value:>12,.0f}"
             ratios.append(value / results[case.base][column] if case.base else 1.0)
             line += f"{ratios[-1]:>8.2f}" if case.base else f"{'':>8}"
-        met = within(case, ratios[0])
+        met = within(case, ratios[0]) and not exceeded(
+            case, results[case.name], dict(zip(columns, ratios, strict=True))
+        )
         all_met = all_met and met
         if case.at_least is not None:
             line += f"{f'≥ {case.at_least:g}':>9}"
         if case.at_most is not None:
             line += f"{f'≤ {case.at_most:g}':>9}"
+        line += "".join(f"  {name} ≤ {most:g}×" for name, most in case.others_at_most.items())
+        line += "".join(f"  {name} ≤ {most:g}" for name, most in case.values_at_most.items())
         print(line + ("" if met else "  MISSED"))
     return all_met
+
+
+def exceeded(case: Case, values: Result, ratios: Result) -> list[str]:
+    """The columns whose ratio or value is above its limit."""
+    return [name for name, most in case.others_at_most.items() if ratios[name] > most] + [
+        name for name, most in case.values_at_most.items() if values[name] > most
+    ]
 
 
 def within(case: Case, ratio: float) -> bool:

@@ -13,7 +13,7 @@ if not __package__:  # used by its path: the `src` that it lies in comes first
 import argparse
 from collections.abc import Sequence
 
-from src.common.arguments import resolve_arguments
+from src.common.arguments import resolve_arguments, share
 from src.common.errors import run_command
 from src.common.log import appended_log, configure_logging
 from src.common.mxnet_backend import Parameters, mx
@@ -40,8 +40,22 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add = groups["optimizer"].add_argument
     add("--fc7-wd-mult", type=float, default=1.0, help="factor for the classifier's weight decay")
     add("--fc7-lr-mult", type=float, default=1.0, help="factor for the classifier's learning rate")
+    add = groups["devices"].add_argument
+    add(
+        "--fc7-shard",
+        action="store_true",
+        help="divide the classes among the devices: for many classes [loss 0, 2, 4, 5]",
+    )
+    add(
+        "--fc7-sample",
+        type=share,
+        default=1.0,
+        metavar="RATE",
+        help="share of the classes in each step, above 0 to 1; below 1 implies --fc7-shard",
+    )
     reject_later_flags(parser, argv)
     args = parser.parse_args(argv)
+    args.fc7_shard |= args.fc7_sample < 1
     command.check_flags(parser, args)
     return args
 

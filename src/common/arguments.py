@@ -78,6 +78,11 @@ def natural_float(text: str) -> float:
     return _checked_float(text, "of at least 0", lambda value: 0 <= value < math.inf)
 
 
+def share(text: str) -> float:
+    """A number above 0, up to 1; for `type=`."""
+    return _checked_float(text, "above 0, up to 1", lambda number: 0 < number <= 1)
+
+
 def _checked_float(text: str, range_: str, is_valid: Callable[[float], bool]) -> float:
     try:
         value = float(text)

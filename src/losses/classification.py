@@ -41,9 +41,27 @@ class ClassificationLoss(Loss):
     array of (C, D) forward and 1 backward. `benchmarks/margin.py` measures the cost.
     """
 
+    # Whether `logits` is features·w (+ bias), with only the own class's logit changed. Then
+    # `features` and `target` suffice, and the class vectors can be divided among devices.
+    divisible: ClassVar[bool] = False
+    unit_classes: ClassVar[bool] = False  # the class vectors are divided by their length
+
     remedy: ClassVar[str] = (
         "use a lower --lr, or start from a softmax checkpoint (--loss-type 0, then --pretrained)"
     )
+
+    def features(self, embedding: mx.sym.Symbol) -> mx.sym.Symbol:
+        """What the class vectors are multiplied with, (N, D); for a divisible loss."""
+        return embedding
+
+    def target(self, own: mx.sym.Symbol) -> mx.sym.Symbol | None:
+        """The own class's logit with its margin, given the one without, (N,); None without one."""
+        return None
+
+    @property
+    def has_bias(self) -> bool:
+        """Whether each class has a bias."""
+        return False
 
     @abstractmethod
     def logits(self, inputs: Inputs) -> mx.sym.Symbol:

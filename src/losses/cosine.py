@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from abc import abstractmethod
+from typing import ClassVar
 
 from src.common.mxnet_backend import mx
 from src.losses.base import require, setting
@@ -21,6 +22,9 @@ RIGHT_ANGLE = math.pi / 2
 class CosineLoss(ClassificationLoss):
     """Logits s·cos θ, (N, C), and s·margin(cos θ) for an image's own class."""
 
+    divisible: ClassVar[bool] = True
+    unit_classes: ClassVar[bool] = True
+
     margin_s: float = setting(64.0, "scale of the logits")
     margin_m: float = setting(0.5, "margin: an angle, or for CosineFace a cosine")
 
@@ -36,20 +40,27 @@ class CosineLoss(ClassificationLoss):
     def margin_at_right_angle(self) -> float:
         """The same for θ = π/2, the angle of untrained embeddings."""
 
+    def features(self, embedding: mx.sym.Symbol) -> mx.sym.Symbol:
+        """The embedding with the length s."""
+        return mx.sym.L2Normalization(embedding, mode="instance", name="fc1n") * self.margin_s
+
+    def target(self, own: mx.sym.Symbol) -> mx.sym.Symbol | None:
+        """s·margin(cos θ), given s·cos θ."""
+        with_margin = self.margin(own / self.margin_s)
+        return None if with_margin is None else with_margin * self.margin_s
+
     def logits(self, inputs: Inputs) -> mx.sym.Symbol:
         """s·cos θ, with the margin of the own class; see the base class."""
-        unit = mx.sym.L2Normalization(inputs.embedding, mode="instance", name="fc1n")
-        scaled = unit * self.margin_s
+        scaled = self.features(inputs.embedding)
         unit_weight = mx.sym.L2Normalization(inputs.weight, mode="instance")
         # (N, C)
         logits = mx.sym.FullyConnected(
             scaled, unit_weight, num_hidden=inputs.num_classes, no_bias=True, name="fc7"
         )
         own = own_logits(logits, inputs.label)
-        with_margin = self.margin(own / self.margin_s)
-        if with_margin is None:
+        target = self.target(own)
+        if target is None:
             return logits
-        target = with_margin * self.margin_s
         return change_own_logits(logits, own, target, inputs)
 
     def initial_loss(self, num_classes: int, embedding_size: int) -> float:

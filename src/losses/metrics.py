@@ -68,6 +68,14 @@ class CrossEntropyMetric(_RunningMean):
         self.add(float(losses.sum()), len(own))
 
 
+class MeanMetric(_RunningMean):
+    """A mean of values that a classifier computes for each image."""
+
+    def add_values(self, values: np.ndarray) -> None:
+        """Adds the values (N,) of a batch."""
+        self.add(float(values.sum()), len(values))
+
+
 class LossValueMetric(_RunningMean):
     """`lossvalue` of a head whose last output is its loss, such as the triplet head."""
 

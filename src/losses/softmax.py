@@ -18,8 +18,14 @@ class Softmax(ClassificationLoss):
     formula: ClassVar[str] = "x·w + b"
     lr_steps: ClassVar[tuple[int, ...]] = (40000, 60000, 80000)
     remedy: ClassVar[str] = "use a lower --lr"
+    divisible: ClassVar[bool] = True
 
     fc7_no_bias: bool = setting(False, "no bias")
+
+    @property
+    def has_bias(self) -> bool:
+        """Unless --fc7-no-bias."""
+        return not self.fc7_no_bias
 
     def logits(self, inputs: Inputs) -> mx.sym.Symbol:
         """x·w + b; see the base class."""

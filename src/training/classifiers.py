@@ -1,9 +1,8 @@
 """Classifiers, which compute a loss from embeddings and own the class vectors.
 
 A `Trainer` combines a backbone, which computes embeddings, with one of these. `DenseClassifier` is
-that of 2018: one graph for everything. A classifier that samples classes, or that keeps each shard
-of the class vectors on another device, would be another subclass of `Classifier`, with the same
-checkpoints.
+that of 2018: one graph for everything. `ShardedClassifier` keeps each part of the class vectors on
+another device, and can sample classes. Both have the same checkpoints.
 """
 
 from abc import ABC, abstractmethod
@@ -16,19 +15,26 @@ class Classifier(ABC):
     """The interface between a `Trainer` and a classifier.
 
     The methods with a body suit a classifier that is part of the module's graph. One whose class
-    vectors are outside of it returns just the embedding from `trained_graph` and [] from
-    `label_shapes`, and overrides all methods from `forward_backward` on. Its `forward_backward`
-    passes the gradient of the embeddings to `module.backward`.
+    vectors are outside of it, such as `ShardedClassifier`, returns just the embedding from
+    `trained_graph` and [] from `label_shapes`, and overrides all methods from `forward_backward`
+    on. Its `forward_backward` passes the gradient of the embeddings to `module.backward`.
 
     Attributes
     ----------
     loss
     num_classes
         0 if the loss has no classes.
+    seed
+        Of the classifier's own random numbers; the run sets it before the parameters.
     """
 
     loss: Loss
     num_classes: int
+    seed: int = 0
+
+    def describe(self, embedding_size: int) -> list[str]:
+        """Lines for the log before the first batch: what to expect of the loss."""
+        return self.loss.describe(self.num_classes, embedding_size)
 
     @abstractmethod
     def saved_graph(self, embedding: mx.sym.Symbol) -> mx.sym.Symbol:

@@ -16,12 +16,20 @@ from src.common.errors import InputError
 from src.common.locks import only_process
 from src.common.mxnet_backend import Parameters, mx
 from src.losses import registry
-from src.losses.base import ClassWeights, Loss
+from src.losses.base import Loss
 from src.losses.classification import ClassificationLoss
-from src.symbols.table import build_embedding, initializer, parse_network
+from src.symbols.table import initializer, parse_network
 from src.training import arguments
-from src.training.classifiers import Classifier, DenseClassifier
+from src.training.classifiers import Classifier
 from src.training.earlier_run import lock_path, move_aside, refuse_earlier_run
+from src.training.from_flags import (
+    classifier_of,
+    divided,
+    embedding_of,
+    loss_of,
+    multipliers_of,
+    with_head,
+)
 from src.training.hooks import Hook
 from src.training.optimizer import make_optimizer
 from src.training.preparation import (
@@ -35,6 +43,7 @@ from src.training.resume import DATA_SET, data_set_identity, state_path
 from src.training.run import ResumableData, Run, RunSettings
 from src.training.schedule import Schedule, describe, learning_rate_steps
 from src.training.seeds import chosen_seed, seed_generators
+from src.training.sharded_classifier import check_divisible
 from src.training.trainer import Trainer
 from src.training.verification import Verifier, load_targets
 
@@ -44,6 +53,7 @@ log = logging.getLogger(__name__)
 IDENTITY = (
     *("network", "version_se", "version_input", "version_output", "version_unit", "version_act"),
     *("emb_size", "loss_type", "num_classes", "batch_size", "ctx_num"),
+    *("fc7_shard", "fc7_sample"),
 )
 
 Groups = dict[str, argparse._ArgumentGroup]
@@ -97,49 +107,11 @@ def check_flags(parser: argparse.ArgumentParser, args: argparse.Namespace) -> No
     """Exits with the parser's error for everything that can be checked from the flags alone."""
     try:
         embedding_of(args)
-        loss_of(args)
+        loss = loss_of(args)
+        if getattr(args, "fc7_shard", False):  # train_triplet has no such flag
+            check_divisible(loss)
     except InputError as error:
         parser.error(str(error))
-
-
-def embedding_of(args: argparse.Namespace) -> mx.sym.Symbol:
-    """The symbol of the network that the flags describe, up to its embedding."""
-    return build_embedding(
-        args.network,
-        args.emb_size,
-        version_se=args.version_se,
-        version_input=args.version_input,
-        version_output=args.version_output,
-        version_unit=args.version_unit,
-        version_act=args.version_act,
-        bn_mom=getattr(args, "bn_mom", 0.9),  # train_triplet has no such flag
-    )
-
-
-def with_head(args: argparse.Namespace, head: str) -> mx.sym.Symbol:
-    """`embedding_of` the flags with another `--version-output`."""
-    return embedding_of(argparse.Namespace(**{**vars(args), "version_output": head}))
-
-
-def loss_of(args: argparse.Namespace) -> Loss:
-    """The loss that the flags describe."""
-    return registry.create(args.loss_type, vars(args))
-
-
-def classifier_of(args: argparse.Namespace) -> Classifier:
-    """The classifier that the flags describe, for `args.num_classes` classes.
-
-    For a loss without classes, their number is 0.
-    """
-    loss = loss_of(args)
-    classes = args.num_classes if isinstance(loss, ClassificationLoss) else 0
-    weights = ClassWeights(classes, args.emb_size, *multipliers_of(args))
-    return DenseClassifier(loss.for_classes(classes), weights)
-
-
-def multipliers_of(args: argparse.Namespace) -> tuple[float, float]:
-    """Learning-rate and weight-decay multipliers of the class vectors."""
-    return getattr(args, "fc7_lr_mult", 1.0), getattr(args, "fc7_wd_mult", 1.0)
 
 
 def begin(args: argparse.Namespace) -> tuple[list[mx.Context], TrainingSet]:
@@ -184,7 +156,7 @@ def settings_of(args: argparse.Namespace) -> RunSettings:
         raise InputError(f"--prefix {args.prefix}: cannot write to {folder}")
     if args.start_over:
         move_aside(args.prefix)
-    identity = {name: getattr(args, name) for name in IDENTITY}
+    identity = {name: getattr(args, name) for name in IDENTITY if hasattr(args, name)}
     identity[DATA_SET] = data_set_identity(args.data_dir)
     return RunSettings(args.prefix, args.ckpt, args.verbose, args.resume, args.seed, identity)
 
@@ -198,9 +170,11 @@ def schedule_of(args: argparse.Namespace, loss: Loss, batches_per_epoch: int | N
     return Schedule(args.lr, steps, batches_per_epoch, args.end_epoch, args.max_steps, delay)
 
 
-def announce(schedule: Schedule, loss: Loss, args: argparse.Namespace, images: int) -> None:
+def announce(
+    schedule: Schedule, classifier: Classifier, args: argparse.Namespace, images: int
+) -> None:
     """Logs the length of the run, its rates, and what to expect of the loss."""
-    expectation = loss.describe(args.num_classes, args.emb_size)
+    expectation = classifier.describe(args.emb_size)
     for line in [*describe(schedule, images, args.batch_size), *expectation]:
         log.info(line)
 
@@ -229,7 +203,7 @@ def _train(
     make_data: MakeData,
     hooks: Sequence[Hook],
 ) -> None:
-    classifier = classifier_of(args)
+    classifier = divided(classifier_of(args), args, contexts)
     loss = classifier.loss
     # The parameters of a resumed run come from its state; this checkpoint may no longer exist.
     resumed = args.resume and os.path.exists(state_path(args.prefix))
@@ -253,7 +227,7 @@ def _train(
     batches_per_epoch, images = train_data.epoch_length()
     schedule = schedule_of(args, loss, batches_per_epoch)
     if run.finished_steps < schedule.last_step:
-        announce(schedule, loss, args, images)
+        announce(schedule, classifier, args, images)
     else:
         log.info(
             "the run has already finished, with batch %d: more needs a larger --max-steps or "

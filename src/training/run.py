@@ -87,7 +87,7 @@ class Run:
         self.trainer = trainer
         self.train_data = train_data
         self.settings = settings
-        self.seed = settings.seed
+        self.seed = trainer.classifier.seed = settings.seed
         self.path = state_path(settings.prefix)
         self._numbers: dict[str, Any] | None = None
         self._momentum: Parameters = {}
@@ -138,7 +138,7 @@ class Run:
         with as_state(self.path):
             self.train_data.restore(numbers["data"])
             milestones.restore(numbers["milestones"])
-            self.seed = int(numbers["seed"])
+            self.seed = self.trainer.classifier.seed = int(numbers["seed"])
             progress = Progress(*(int(numbers[name]) for name in ("epoch", "nbatch", "step")))
         seed_generators(self.seed, progress.step)
         log.info("resuming after batch %d, from %s", progress.step, self.path)
@@ -151,6 +151,7 @@ class Run:
         # MXNet has no public API for the state of its generator. So all generators are seeded again
         # here, in the same way as when the run is restored.
         seed_generators(self.seed, progress.step)
+        trainer.average_statistics()
         arg_params, aux_params = trainer.parameters()
         kinds = {"arg": arg_params, "aux": aux_params, "momentum": trainer.momentum()}
         arrays = {
@@ -247,7 +248,11 @@ class Run:
 
 
 def _checked(trainer: Trainer, step: int, verify: Verify) -> list[float]:
-    """What `verify` returns; `Diverged` if parameters or embeddings are not finite."""
+    """What `verify` returns; `Diverged` if parameters or embeddings are not finite.
+
+    The devices get the same statistics, so what is verified is what a checkpoint contains.
+    """
+    trainer.average_statistics()
     broken = trainer.non_finite()
     if broken:
         raise Diverged(f"batch {step}: these parameters are not finite: {', '.join(broken[:6])}")

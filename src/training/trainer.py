@@ -192,6 +192,15 @@ class Trainer:
         arg_params, aux_params = self._graph.to_original(*self.module.get_params())
         return {**arg_params, **self.classifier.own_parameters()}, aux_params
 
+    def average_statistics(self) -> None:
+        """Gives all devices the mean of their moving statistics, which is what `parameters` has.
+
+        A run that is resumed from these parameters is then bit-equal to one that goes on.
+        """
+        if len(self.module._context) > 1:
+            wait_for_statistics()
+            self.module._exec_group.set_params({}, self.module.get_params()[1])
+
     def save(self, prefix: str, number: int) -> str:
         """Writes a checkpoint, complete or not at all; returns the path of its params."""
         path = save_checkpoint(prefix, number, self.symbol, *self.parameters())

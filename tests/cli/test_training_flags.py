@@ -54,6 +54,7 @@ SOFTMAX = {
     "power": 1.0,
     "scale": 0.9993,
 }
+NEW_IN_SOFTMAX = {"fc7_shard": False, "fc7_sample": 1.0}
 TRIPLET = {
     "ckpt": 2,
     "loss_type": 12,
@@ -77,7 +78,8 @@ COMMANDS = [(train_softmax, SOFTMAX), (train_triplet, TRIPLET)]
 
 @pytest.mark.parametrize(("command", "own"), COMMANDS)
 def test_defaults(command, own):
-    assert vars(command.parse_args([])) == {**BOTH, **own, **NEW}
+    new = NEW if command is train_triplet else {**NEW, **NEW_IN_SOFTMAX}
+    assert vars(command.parse_args([])) == {**BOTH, **own, **new}
 
 
 @pytest.mark.parametrize(("command", "own"), COMMANDS)
@@ -206,7 +208,7 @@ def test_help_is_grouped_and_shows_every_default(command, capsys):
     assert [line for line in text.splitlines() if line in titles] == list(titles)
     # Each flag has a default, is a switch, or has one that the program chooses.
     flags = re.findall(r"^  (--\S+)", text, re.MULTILINE)
-    switches = {"--resume", "--start-over", "--fc7-no-bias"}
+    switches = {"--resume", "--start-over", "--fc7-no-bias", "--fc7-shard"}
     assert " ".join(text.split()).count("(default: ") == len(set(flags) - switches)
     assert "--use-deformable" in text
     assert text.count("no effect") == (2 if command is train_softmax else 1)

@@ -1,0 +1,61 @@
+"""The network, loss and classifier that the flags of a training command describe."""
+
+import argparse
+from collections.abc import Sequence
+
+from src.common.mxnet_backend import mx
+from src.losses import registry
+from src.losses.base import ClassWeights, Loss
+from src.losses.classification import ClassificationLoss
+from src.symbols.table import build_embedding
+from src.training.classifiers import Classifier, DenseClassifier
+from src.training.sharded_classifier import ShardedClassifier
+
+
+def embedding_of(args: argparse.Namespace) -> mx.sym.Symbol:
+    """The symbol of the network that the flags describe, up to its embedding."""
+    return build_embedding(
+        args.network,
+        args.emb_size,
+        version_se=args.version_se,
+        version_input=args.version_input,
+        version_output=args.version_output,
+        version_unit=args.version_unit,
+        version_act=args.version_act,
+        bn_mom=getattr(args, "bn_mom", 0.9),  # train_triplet has no such flag
+    )
+
+
+def with_head(args: argparse.Namespace, head: str) -> mx.sym.Symbol:
+    """`embedding_of` the flags with another `--version-output`."""
+    return embedding_of(argparse.Namespace(**{**vars(args), "version_output": head}))
+
+
+def loss_of(args: argparse.Namespace) -> Loss:
+    """The loss that the flags describe."""
+    return registry.create(args.loss_type, vars(args))
+
+
+def classifier_of(args: argparse.Namespace) -> DenseClassifier:
+    """The undivided classifier that the flags describe, for `args.num_classes` classes.
+
+    For a loss without classes, their number is 0.
+    """
+    loss = loss_of(args)
+    classes = args.num_classes if isinstance(loss, ClassificationLoss) else 0
+    weights = ClassWeights(classes, args.emb_size, *multipliers_of(args))
+    return DenseClassifier(loss.for_classes(classes), weights)
+
+
+def divided(
+    classifier: DenseClassifier, args: argparse.Namespace, contexts: Sequence[mx.Context]
+) -> Classifier:
+    """The classifier, divided among the devices if `--fc7-shard` or `--fc7-sample` says so."""
+    if not getattr(args, "fc7_shard", False):
+        return classifier
+    return ShardedClassifier(classifier.loss, classifier.weights, contexts, args.fc7_sample)
+
+
+def multipliers_of(args: argparse.Namespace) -> tuple[float, float]:
+    """Learning-rate and weight-decay multipliers of the class vectors."""
+    return getattr(args, "fc7_lr_mult", 1.0), getattr(args, "fc7_wd_mult", 1.0)
