@@ -149,7 +149,7 @@ class ClassShard:
         return mx.nd.array(values, ctx=self.context, dtype=dtype)
 
     def forward(self, features: mx.nd.NDArray) -> mx.nd.NDArray:
-        """Computes the softmax over the chosen classes; returns the `Statistics` as an array (4, N).
+        """Computes the softmax over the chosen classes; returns the `Statistics` as one (4, N).
 
         Parameters
         ----------
