@@ -11,7 +11,12 @@ from collections.abc import Callable
 from src.common.mxnet_backend import Parameters, mx
 from src.graphs.channel_groups import merge_channels
 from src.graphs.plain_concat import plain_concatenations
-from src.graphs.prelu import extra_auxiliary, original_parameters, rewrite_prelu
+from src.graphs.prelu import (
+    correct_slope_gradients,
+    extra_auxiliary,
+    original_parameters,
+    rewrite_prelu,
+)
 
 Rewrite = Callable[[mx.sym.Symbol], mx.sym.Symbol]
 
@@ -24,7 +29,8 @@ class BoundGraph:
     symbol
         With the input `data`, (N, 3, H, W).
     on_cpu
-        Whether it will be bound on CPUs; a GPU gets the stock PReLU and concatenations.
+        Whether it will be bound on CPUs. A GPU gets the stock concatenations, and a PReLU of
+        elementwise operators for training.
     for_training
         Whether it needs gradients.
     extend
@@ -51,6 +57,8 @@ class BoundGraph:
             if for_training:
                 bound = plain_concatenations(bound)
             bound = rewrite_prelu(bound, for_training)
+        elif for_training:
+            bound = correct_slope_gradients(bound)
         self.symbol = bound
 
     def to_bound(

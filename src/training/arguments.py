@@ -9,8 +9,11 @@ from src.common.arguments import (
     positive_float,
     positive_int,
 )
+from src.common.errors import InputError
+from src.training.schedule import COSINE, POLYNOMIAL, STEP
 
 LEARNING_RATE = 0.1
+END_EPOCH = 100000  # 2018: as good as no end
 PER_BATCH_SIZE = 128  # 2018: also for --per-batch-size 0
 
 
@@ -107,6 +110,19 @@ def add_optimizer_arguments(parser: argparse.ArgumentParser) -> argparse._Argume
         default="",
         help="batches after which the learning rate falls to a tenth; empty: 2018's steps",
     )
+    add(
+        "--lr-scheduler",
+        choices=(STEP, COSINE, POLYNOMIAL),
+        default=STEP,
+        help="how the rate falls: at --lr-steps, or over the whole run; the latter need the end of "
+        "the run (--max-steps or --end-epoch)",
+    )
+    add(
+        "--warmup-steps",
+        type=natural_int,
+        default=0,
+        help="batches over which the rate rises to --lr",
+    )
     add("--wd", type=natural_float, default=0.0005, help="weight decay")
     add("--mom", type=natural_float, default=0.9, help="momentum")
     return group
@@ -130,7 +146,7 @@ def add_run_arguments(parser: argparse.ArgumentParser, ckpt: int) -> argparse._A
         choices=(0, 1, 2),
         help="checkpoints: 0 none, 1 when verification is good (and at the end), 2 always",
     )
-    add("--end-epoch", type=positive_int, default=100000, help="number of epochs")
+    add("--end-epoch", type=positive_int, default=END_EPOCH, help="number of epochs")
     add("--max-steps", type=int, default=0, help="number of batches; 0 or less: no limit")
     add(
         "--verbose",
@@ -163,3 +179,16 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentG
         help="overrides CUDA_VISIBLE_DEVICES: gpu:0,gpu:1 or cpu:0,cpu:1",
     )
     return group
+
+
+def check_schedule(args: argparse.Namespace) -> None:
+    """Raises InputError for a schedule whose flags contradict each other."""
+    if args.lr_scheduler == STEP:
+        return
+    if args.lr_steps.strip():
+        raise InputError(f"--lr-steps has no effect with --lr-scheduler {args.lr_scheduler}")
+    if args.max_steps <= 0 and args.end_epoch == END_EPOCH:
+        raise InputError(
+            f"--lr-scheduler {args.lr_scheduler} needs the end of the run: --max-steps or "
+            "--end-epoch"
+        )

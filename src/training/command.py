@@ -6,6 +6,7 @@ Each command adds its losses, its flags and the iterator that samples its batche
 import argparse
 import functools
 import logging
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 
@@ -41,7 +42,7 @@ from src.training.preparation import (
 )
 from src.training.resume import DATA_SET, data_set_identity, state_path
 from src.training.run import ResumableData, Run, RunSettings
-from src.training.schedule import Schedule, describe, learning_rate_steps
+from src.training.schedule import STEP, Schedule, describe, learning_rate_steps
 from src.training.seeds import chosen_seed, seed_generators
 from src.training.sharded_classifier import check_divisible
 from src.training.trainer import Trainer
@@ -110,6 +111,7 @@ def check_flags(parser: argparse.ArgumentParser, args: argparse.Namespace) -> No
         loss = loss_of(args)
         if getattr(args, "fc7_shard", False):  # train_triplet has no such flag
             check_divisible(loss)
+        arguments.check_schedule(args)
     except InputError as error:
         parser.error(str(error))
 
@@ -164,10 +166,27 @@ def settings_of(args: argparse.Namespace) -> RunSettings:
 def schedule_of(args: argparse.Namespace, loss: Loss, batches_per_epoch: int | None) -> Schedule:
     """The schedule of a run; prints its steps."""
     steps = learning_rate_steps(args.lr_steps, loss, args.batch_size)
-    print("lr_steps", steps)
+    if args.lr_scheduler == STEP:
+        print("lr_steps", steps)
     # 2018: --beta-freeze delays the steps of every loss; train_triplet has no such flag.
     delay = getattr(loss, "beta_freeze", getattr(args, "beta_freeze", 0))
-    return Schedule(args.lr, steps, batches_per_epoch, args.end_epoch, args.max_steps, delay)
+    schedule = Schedule(
+        args.lr,
+        steps,
+        batches_per_epoch,
+        args.end_epoch,
+        args.max_steps,
+        delay,
+        args.lr_scheduler,
+        args.warmup_steps,
+    )
+    if schedule.form != STEP and math.isinf(schedule.last_step):  # epochs of triplets differ
+        raise InputError(f"--lr-scheduler {schedule.form} needs --max-steps with this loss")
+    if schedule.warmup >= schedule.last_step:
+        raise InputError(
+            f"--warmup-steps {schedule.warmup}: the run ends after batch {schedule.last_step}"
+        )
+    return schedule
 
 
 def announce(

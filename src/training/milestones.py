@@ -63,9 +63,14 @@ class Milestones(Hook):
         2018: the number of verifications so far, which is the number of the checkpoint.
     saved_at, saved_number
         Batch and number of the last checkpoint; 0 before the first.
+    best_number, best_accuracy
+        Number of the checkpoint with the best accuracy of the last target; 0 without targets.
     """
 
-    REMEMBERED = ("count", "saved_at", "saved_number", "passed_at")
+    REMEMBERED = (
+        *("count", "saved_at", "saved_number", "passed_at"),
+        *("best_number", "best_at", "best_accuracy"),
+    )
 
     def __init__(
         self,
@@ -80,6 +85,8 @@ class Milestones(Hook):
         self.save, self.save_state, self.is_saved = save, save_state, is_saved
         self.count = 0
         self.saved_at = self.saved_number = self.passed_at = 0
+        self.best_number = self.best_at = 0
+        self.best_accuracy = 0.0
 
     def after_step(self, trainer: Trainer, progress: Progress) -> None:
         """Verifies and saves when it is due."""
@@ -94,6 +101,9 @@ class Milestones(Hook):
         self.count += 1
         self.passed_at = progress.step
         if self.rule(accuracies) or must_save:
+            if accuracies and accuracies[-1] > self.best_accuracy:
+                self.best_number, self.best_at = self.count, progress.step
+                self.best_accuracy = accuracies[-1]
             self._save(trainer, progress)
         elif self.rule.ckpt:
             self.save_state(trainer, progress, self.state())
@@ -135,5 +145,6 @@ class Milestones(Hook):
     def restore(self, state: dict[str, Any]) -> None:
         """Continues where the hook that returned `state` was."""
         for name in self.REMEMBERED:
-            setattr(self, name, state[name])
+            # a state of an earlier version does not know the best checkpoint
+            setattr(self, name, state.get(name, 0) if "best" in name else state[name])
         self.rule.highest = list(state["highest"])

@@ -223,9 +223,20 @@ class Run:
             if fit(trainer, self.train_data, metric, schedule, hooks, progress):
                 self._stop(progress, milestones)
             hooks.finish(trainer, progress)
+            self._name_best(milestones)
         except Diverged as error:
             advice = self._after_divergence(milestones, loss)
             raise Diverged(f"{error}. {advice}") from None
+
+    def _name_best(self, milestones: Milestones) -> None:
+        """Logs the checkpoint to use."""
+        if milestones.best_number:
+            log.info(
+                "best checkpoint: %s, of batch %d, with accuracy %.5f of the last target",
+                params_path(self.settings.prefix, milestones.best_number),
+                milestones.best_at,
+                milestones.best_accuracy,
+            )
 
     def _stop(self, progress: Progress, milestones: Milestones) -> None:
         """Ends the program after a signal."""

@@ -8,6 +8,9 @@ from src.common.mxnet_backend import mx
 from src.losses.base import REFERENCE_BATCH, Loss
 
 DROP = 0.1
+POWER = 2  # of the polynomial
+
+STEP, COSINE, POLYNOMIAL = "step", "cosine", "poly"
 
 
 def learning_rate_steps(text: str, loss: Loss, batch_size: int) -> list[int]:
@@ -29,7 +32,9 @@ class Schedule(NamedTuple):
     """Learning rate by batch, and the end of a run.
 
     `batches_per_epoch` is None if epochs differ; `max_steps` 0 means no limit; `delay` shifts all
-    steps (2018: by --beta-freeze, whatever the loss).
+    steps (2018: by --beta-freeze, whatever the loss). `form` is how the rate falls: at `steps`, or
+    steadily to nearly 0 at the end as half a cosine wave or as (1 - x)². Over the first `warmup`
+    batches it rises steadily to `base_rate`.
     """
 
     base_rate: float
@@ -38,15 +43,25 @@ class Schedule(NamedTuple):
     end_epoch: int
     max_steps: int = 0
     delay: int = 0
+    form: str = STEP
+    warmup: int = 0
 
     def rate(self, step: int) -> float:
         """Learning rate of the given batch; the first is 1."""
-        drops = sum(step > drop + self.delay for drop in self.steps)
-        return self.base_rate * DROP**drops
+        if step <= self.warmup:
+            return self.base_rate * step / self.warmup
+        if self.form == STEP:
+            drops = sum(step > drop + self.delay for drop in self.steps)
+            return self.base_rate * DROP**drops
+        # 0 for the first batch after the warm-up, and just below 1 for the last
+        done = min((step - 1 - self.warmup) / max(self.last_step - self.warmup, 1), 1.0)
+        if self.form == COSINE:
+            return self.base_rate * (1 + math.cos(math.pi * done)) / 2
+        return self.base_rate * (1 - done) ** POWER
 
     def changes_after(self, step: int) -> bool:
-        """Whether the next batch has another learning rate."""
-        return step - self.delay in self.steps
+        """Whether the learning rate falls by a step after the given batch."""
+        return self.form == STEP and step - self.delay in self.steps
 
     @property
     def last_step(self) -> float:
@@ -92,6 +107,18 @@ def describe(schedule: Schedule, images: int, batch_size: int) -> list[str]:
         epochs = last / schedule.batches_per_epoch
         end = f"batch {last} ({epochs:.4g} epochs, {end})"
     lines.append(f"the run ends after {end}")
+    return [*lines, *_describe_rate(schedule)]
+
+
+def _describe_rate(schedule: Schedule) -> list[str]:
+    lines, last = [], schedule.last_step
+    if schedule.warmup:
+        lines.append(f"warm-up: the learning rate rises over {schedule.warmup} batches")
+    if schedule.form != STEP:
+        wave = "half a cosine wave" if schedule.form == COSINE else f"(1 - x)^{POWER}"
+        final = schedule.rate(int(last))
+        rate = f"learning rate {schedule.base_rate:g}, falling to {final:.3g} as {wave}"
+        return [*lines, rate]
     drops = [step + schedule.delay for step in schedule.steps]
     inside = [step for step in drops if step < last]
     rates = ", ".join(f"{schedule.rate(step + 1):.6g} after batch {step}" for step in inside)
@@ -99,5 +126,4 @@ def describe(schedule: Schedule, images: int, batch_size: int) -> list[str]:
     if len(inside) < len(drops):
         later = ", ".join(str(step) for step in drops[len(inside) :])
         rate += f" (not reached: {later})"
-    lines.append(rate)
-    return lines
+    return [*lines, rate]

@@ -72,6 +72,8 @@ NEW = {
     "resume": False,
     "start_over": False,
     "threads": 2,
+    "lr_scheduler": "step",
+    "warmup_steps": 0,
 }
 COMMANDS = [(train_softmax, SOFTMAX), (train_triplet, TRIPLET)]
 
@@ -109,6 +111,11 @@ def test_each_flag_is_taken_under_its_2018_name(command, own):
     [
         (["--network", "y1"], "a y network needs --version-output GNAP or GDC"),
         (["--network", "r10"], "--network r10: expected one of r18, r34, r50"),
+        (["--lr-scheduler", "cosine"], "needs the end of the run: --max-steps or --end-epoch"),
+        (
+            ["--lr-scheduler", "poly", "--lr-steps", "5", "--max-steps", "9"],
+            "--lr-steps has no effect with --lr-scheduler poly",
+        ),
         (["--version-unit", "4"], "--version-unit 4: an r network accepts 0, 1, 2, 3"),
         (["--version-output", "A", "--emb-size", "128"], "use --emb-size 512"),
         (["--network", "q5"], "--network q5"),

@@ -97,6 +97,17 @@ def test_the_loss_of_a_sharded_run_falls(learnable_set, tmp_path, caplog):
     assert losses[-1] < 0.5 * losses[0]
 
 
+def test_a_cosine_schedule_runs_and_the_best_checkpoint_is_named(learnable_set, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    options = [
+        *TWO, "--lr-scheduler", "cosine", "--warmup-steps", "2", "--verbose", "2", "--seed", "1",
+        "--max-steps", "6",
+    ]  # fmt: skip
+    train(learnable_set, tmp_path / "whole", *options)
+    (line,) = [m for m in caplog.messages if m.startswith("best checkpoint")]
+    assert f"best checkpoint: {tmp_path / 'whole'}-000" in line
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

@@ -108,3 +108,17 @@ def test_a_checkpoint_that_a_kill_prevented_is_written_by_the_resumed_run():
     later.milestones.restore(state)
     later.milestones.write_missing(None, Progress(step=step + 3))
     assert later.saved == []
+
+
+def test_the_best_checkpoint_is_that_of_the_last_target():
+    """Only verifications that saved a checkpoint count; the state remembers the best."""
+    recorder = Recorder(2, [[0.9, 0.6], [0.8, 0.8], [0.99, 0.7]])
+    recorder.run(30)
+    milestones = recorder.milestones
+    assert (milestones.best_number, milestones.best_at, milestones.best_accuracy) == (2, 20, 0.8)
+    later = Recorder(2, []).milestones
+    later.restore(recorder.states[-1][1])
+    assert (later.best_number, later.best_at) == (2, 20)
+    old = {k: v for k, v in recorder.states[-1][1].items() if not k.startswith("best")}
+    later.restore(old)
+    assert later.best_number == 0

@@ -41,6 +41,34 @@ def test_rates_are_those_of_repeated_multiplication():
             assert not schedule.changes_after(step)
 
 
+def test_a_cosine_and_a_polynomial_fall_to_nearly_zero():
+    """The rates of ten batches by the formulas, with x = 0, 0.1, … 0.9."""
+    cosine = Schedule(0.2, [], None, 1, 10, form="cosine")
+    polynomial = Schedule(0.2, [], None, 1, 10, form="poly")
+    for step in range(1, 11):
+        done = (step - 1) / 10
+        assert cosine.rate(step) == pytest.approx(0.1 * (1 + math.cos(math.pi * done)))
+        assert polynomial.rate(step) == pytest.approx(0.2 * (1 - done) ** 2)
+        assert not cosine.changes_after(step)
+
+
+@pytest.mark.parametrize("form", ["step", "cosine", "poly"])
+def test_the_rate_rises_during_the_warm_up(form):
+    schedule = Schedule(0.4, [6], 20, 1, form=form, warmup=4)
+    rates = [schedule.rate(step) for step in range(1, 21)]
+    assert rates[:5] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.4])
+    assert rates[4:] == sorted(rates[4:], reverse=True)
+    assert 0 < rates[-1] < 0.05
+
+
+def test_the_form_of_the_schedule_is_logged():
+    lines = describe(Schedule(0.1, [], 10, 5, form="cosine", warmup=10), 85, 8)
+    assert lines[2:] == [
+        "warm-up: the learning rate rises over 10 batches",
+        "learning rate 0.1, falling to 0.000154 as half a cosine wave",
+    ]
+
+
 @pytest.mark.parametrize(
     ("batches", "end_epoch", "max_steps", "expected"),
     [(10, 3, 0, 30), (10, 3, 7, 7), (10, 3, 70, 30), (None, 3, 7, 7), (None, 3, 0, math.inf)],
