@@ -30,6 +30,7 @@ from src.graphs.picture import check_format, draw, save
 from src.graphs.summary import Layer, merge_layers, read_layers, total
 from src.losses.registry import table_rows
 from src.symbols.spec import NetworkSpec, Row
+from src.symbols.outside import is_outside
 from src.symbols.table import build_embedding, find_network, letters, specs
 from src.training.arguments import add_version_arguments
 
@@ -43,8 +44,8 @@ _UNITS = (
 
 
 def is_network(name: str) -> bool:
-    """Whether a name is a network's letter and a number, and not a checkpoint's prefix."""
-    known = re.fullmatch(r"[a-z]\d*", name) and name[0] in letters()
+    """Whether a name is that of a network (r50, FILE.py:NAME), and not a checkpoint's prefix."""
+    known = is_outside(name) or (re.fullmatch(r"[a-z]\d*", name) and name[0] in letters())
     return bool(known) and not os.path.exists(symbol_path(name))
 
 

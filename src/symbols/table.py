@@ -7,25 +7,28 @@ from src.common.discovery import modules_of
 from src.common.errors import InputError
 from src.common.mxnet_backend import mx
 from src.graphs.shapes import INPUT_SHAPE, ShapeError, infer_shapes
+from src.symbols.outside import installed_specs, is_outside, load_network
 from src.symbols.spec import NetworkSpec
 
 
 @functools.cache
 def specs() -> list[NetworkSpec]:
-    """The `NetworkSpec`s that the modules of this package define, by letter."""
-    found = [
-        member
+    """The `NetworkSpec`s of this package's modules and of installed packages, by letter."""
+    found = {
+        id(member): (module.__name__, member)  # a module may import another one's spec
         for module in modules_of("src.symbols")
         for member in vars(module).values()
         if isinstance(member, NetworkSpec)
-    ]
-    by_name: dict[tuple[str, int | None], NetworkSpec] = {}
-    for spec in found:
+    }
+    every = [*found.values(), *installed_specs()]
+    by_name: dict[tuple[str, int | None], str] = {}
+    for origin, spec in every:
         for number in (None,) if spec.numbers is None else spec.numbers:
-            if by_name.setdefault((spec.letter, number), spec) is not spec:
-                other = by_name[spec.letter, number].family
-                raise TypeError(f"{other} and {spec.family} have the same letter and number")
-    return sorted(found, key=lambda spec: (spec.letter, spec.numbers is None))
+            other = by_name.setdefault((spec.letter, number), origin)
+            if other != origin:
+                name = spec.letter if number is None else f"{spec.letter}{number}"
+                raise InputError(f"{other} and {origin} both define the network {name}")
+    return sorted((spec for _, spec in every), key=lambda spec: (spec.letter, spec.numbers is None))
 
 
 def letters() -> list[str]:
@@ -45,7 +48,7 @@ def parse_network(network: str) -> tuple[str, int]:
     if not match or match[1] not in letters():
         raise InputError(
             f"--network {network}: expected a letter of {', '.join(letters())} and a number, "
-            "as in r50 or y1"
+            "as in r50 or y1; or FILE.py:NAME for a network of your own"
         )
     return match[1], int(match[2])
 
@@ -53,11 +56,15 @@ def parse_network(network: str) -> tuple[str, int]:
 def find_network(network: str) -> tuple[NetworkSpec, int]:
     """(spec, number) of a network's name; a spec that lists the number comes before one of any.
 
+    FILE.py:NAME is a network that is defined in a file, see `load_network`.
+
     Raises
     ------
     InputError
         There is no such network.
     """
+    if is_outside(network):
+        return load_network(network)
     letter, number = parse_network(network)
     of_letter = [spec for spec in specs() if spec.letter == letter]
     for spec in of_letter:  # sorted: those with numbers first
@@ -86,7 +93,7 @@ def build_embedding(
     Parameters
     ----------
     network
-        A letter and a number: r50, m1, d121.
+        A letter and a number: r50, m1, d121; or FILE.py:NAME.
     version_se, version_input, version_output, version_unit, version_act
         The flags `--version-*`; a network ignores those that it does not have.
     bn_mom

@@ -51,7 +51,11 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
 def add_network_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     """Adds the flags of the network and its versions; returns the group."""
     group = parser.add_argument_group("network")
-    group.add_argument("--network", default="r50", help="letter and depth: r50, y1, …")
+    group.add_argument(
+        "--network",
+        default="r50",
+        help="letter and depth: r50, y1, …; or FILE.py:NAME for a NetworkSpec of your own",
+    )
     add_version_arguments(group)
     return group
 

@@ -19,7 +19,7 @@ from src.common.mxnet_backend import Parameters, mx
 from src.losses import registry
 from src.losses.base import Loss
 from src.losses.classification import ClassificationLoss
-from src.symbols.table import initializer, parse_network
+from src.symbols.table import find_network, initializer
 from src.training import arguments
 from src.training.classifiers import Classifier
 from src.training.earlier_run import lock_path, move_aside, refuse_earlier_run
@@ -133,7 +133,7 @@ def begin(args: argparse.Namespace) -> tuple[list[mx.Context], TrainingSet]:
     else:
         print("use cpu" if len(contexts) == 1 else f"use cpu, {len(contexts)} times")
     args.ctx_num = len(contexts)
-    args.num_layers = parse_network(args.network)[1]
+    args.num_layers = find_network(args.network)[1]
     print("num_layers", args.num_layers)
     args.per_batch_size = args.per_batch_size or arguments.PER_BATCH_SIZE
     args.batch_size = args.per_batch_size * args.ctx_num
