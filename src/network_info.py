@@ -29,8 +29,8 @@ from src.common.mxnet_backend import mx
 from src.graphs.picture import check_format, draw, save
 from src.graphs.summary import Layer, merge_layers, read_layers, total
 from src.losses.registry import table_rows
-from src.symbols.spec import NetworkSpec, Row
 from src.symbols.outside import is_outside
+from src.symbols.spec import NetworkSpec, Row
 from src.symbols.table import build_embedding, find_network, letters, specs
 from src.training.arguments import add_version_arguments
 
