@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from src.common.errors import InputError
+from src.common.errors import InputError, StopRequested
 from src.common.mxnet_backend import mx
 from src.formats.face_records import read_layout
 from src.formats.records import RecordReader
@@ -117,6 +117,11 @@ class RecordImageIter(SampleReader, mx.io.DataIter, ABC):
     @abstractmethod
     def epoch_length(self) -> tuple[int | None, int]:
         """(batches in each epoch, or None if epochs differ; images that an epoch is made from)."""
+
+    def check_stop(self) -> None:
+        """Raises StopRequested if the run was asked to stop."""
+        if self.stop_requested():
+            raise StopRequested
 
     def wait_seconds(self) -> float:
         """Time spent waiting for decoded images so far."""

@@ -242,8 +242,7 @@ class FaceImageIter(RecordImageIter):
         self.bag.start(padded, (self.seed, 0), augment=False)
         outputs = []
         for begin in range(0, len(ids), self.batch_size):
-            if self.stop_requested():
-                raise StopRequested
+            self.check_stop()
             images, batch_labels = self.bag.next_batch()
             batch = mx.io.DataBatch([mx.nd.array(images)], [mx.nd.array(batch_labels)])
             self.mx_model.forward(batch, is_train=False)
@@ -274,10 +273,10 @@ class FaceImageIter(RecordImageIter):
         """
         return semi_hard_triplets(
             embeddings,
-            self.pairwise_dists(embeddings),
             nrof_images_per_class,
             self.triplet_alpha,
             self.triplet_max_ap,
+            self.check_stop,
         )
 
     def state(self) -> dict[str, Any]:

@@ -4,27 +4,45 @@ A triplet (anchor, positive, negative) is used if the negative is farther from t
 positive, but by less than the margin alpha (Schroff et al. 2015, arXiv:1503.03832, section 3.2).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 Triplet = tuple[int, int, int]
 
-# Number of pairs that are compared with all embeddings at once: 512 × 3600 distances fit the cache
-# of a server and keep the memory for a bag at about 10 MB.
-PAIRS_AT_A_TIME = 512
+# Distances that exist at a time: memory only grows linearly with the bag. Those of 512 pairs
+# to 3,600 images fit the cache of a server; all that is computed from them takes some 30 MB.
+DISTANCES_AT_A_TIME = 512 * 3600
 
 
 def squared_distances(embeddings: np.ndarray) -> np.ndarray:
     """Squared distances (N, N), float32, of all pairs of embeddings (N, D), as a matrix product."""
     embeddings = np.asarray(embeddings, np.float64)
-    norms = np.einsum("nd,nd->n", embeddings, embeddings)
+    norms = squared_norms(embeddings)
     distances = np.empty((len(embeddings), len(embeddings)), np.float32)
-    for begin in range(0, len(embeddings), PAIRS_AT_A_TIME):
-        rows = slice(begin, begin + PAIRS_AT_A_TIME)
-        products = embeddings[rows] @ embeddings.T
-        distances[rows] = np.maximum(norms[rows, None] + norms - 2 * products, 0)
+    step = rows_at_a_time(len(embeddings))
+    for begin in range(0, len(embeddings), step):
+        rows = slice(begin, begin + step)
+        distances[rows] = distances_from(embeddings, norms, rows)
     return distances
+
+
+def squared_norms(embeddings: np.ndarray) -> np.ndarray:
+    """(N,) of (N, D)."""
+    return np.einsum("nd,nd->n", embeddings, embeddings)
+
+
+def rows_at_a_time(count: int) -> int:
+    """Number of embeddings that are compared with all `count` at once."""
+    return max(DISTANCES_AT_A_TIME // max(count, 1), 1)
+
+
+def distances_from(
+    embeddings: np.ndarray, norms: np.ndarray, rows: np.ndarray | slice
+) -> np.ndarray:
+    """Squared distances (R, N), float32, from the given rows to all embeddings (N, D), float64."""
+    products = embeddings[rows] @ embeddings.T
+    return np.maximum(norms[rows, None] + norms - 2 * products, 0).astype(np.float32)
 
 
 def positive_pairs(
@@ -49,10 +67,10 @@ def positive_pairs(
 
 def semi_hard_triplets(
     embeddings: np.ndarray,
-    distances: np.ndarray,
     nrof_images_per_class: Sequence[int] | np.ndarray,
     alpha: float,
     max_ap: float = 0.0,
+    check_stop: Callable[[], None] = lambda: None,
 ) -> list[Triplet]:
     """List of (anchor, positive, negative) rows, shuffled.
 
@@ -63,14 +81,14 @@ def semi_hard_triplets(
     ----------
     embeddings
         (N, D), of length 1, grouped by identity.
-    distances
-        float32 (N, N), squared; see `squared_distances`.
     nrof_images_per_class
         See `positive_pairs`.
     alpha
         Margin.
     max_ap
         Pairs with a larger squared distance are skipped; 0 uses all.
+    check_stop
+        Called every few hundred pairs; what it raises ends the mining.
     """
     anchors, positives = positive_pairs(nrof_images_per_class)
     differences = np.asarray(embeddings)[anchors] - np.asarray(embeddings)[positives]
@@ -82,10 +100,16 @@ def semi_hard_triplets(
     own = own.astype(np.float32)
     identity = np.repeat(np.arange(len(nrof_images_per_class)), nrof_images_per_class)
     triplets: list[Triplet] = []
-    for begin in range(0, len(anchors), PAIRS_AT_A_TIME):
-        part = slice(begin, begin + PAIRS_AT_A_TIME)
+    precise = np.asarray(embeddings, np.float64)
+    norms = squared_norms(precise)
+    step = rows_at_a_time(len(precise))
+    for begin in range(0, len(anchors), step):
+        check_stop()
+        part = slice(begin, begin + step)
+        rows, row_of_pair = np.unique(anchors[part], return_inverse=True)
+        others = distances_from(precise, norms, rows)[row_of_pair]
         found = _with_negatives(
-            anchors[part], positives[part], own[part, None], distances, identity, alpha
+            anchors[part], positives[part], own[part, None], others, identity, alpha
         )
         triplets += [(a, p, n) for a, p, n in found.tolist()]
     np.random.shuffle(triplets)
@@ -96,16 +120,15 @@ def _with_negatives(
     anchors: np.ndarray,
     positives: np.ndarray,
     own: np.ndarray,
-    distances: np.ndarray,
+    others: np.ndarray,
     identity: np.ndarray,
     alpha: float,
 ) -> np.ndarray:
     """Triplets (T, 3) of those of the given pairs that have a semi-hard negative.
 
-    `anchors` and `positives` are (P,), `own` (P, 1) their squared distances, `distances` (N, N),
-    `identity` (N,).
+    `anchors` and `positives` are (P,), `own` (P, 1) their squared distances, `others` (P, N) those
+    from the anchors to all embeddings, `identity` (N,).
     """
-    others = distances[anchors]
     fits = (others - own < np.float32(alpha)) & (own < others)
     fits &= identity[anchors][:, None] != identity[None, :]
     counts = fits.sum(axis=1)

@@ -1,16 +1,20 @@
 """Semi-hard mining compared with plain loops."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.preprocessing import normalize
 
+from src.loading import triplet_mining
 from src.loading.triplet_mining import positive_pairs, semi_hard_triplets, squared_distances
 
 
-def plain_triplets(embeddings, distances, counts, alpha, max_ap):
+def plain_triplets(embeddings, counts, alpha, max_ap):
     """As the paper describes it, pair by pair."""
+    distances = squared_distances(embeddings)
     triplets, start = [], 0
     for count in counts:
         own = range(start, start + count)
@@ -45,28 +49,27 @@ def plain_triplets(embeddings, distances, counts, alpha, max_ap):
 )
 def test_triplets_are_those_of_the_plain_loops(counts, alpha, max_ap, seed):
     embeddings = normalize(np.random.RandomState(seed).randn(sum(counts), 4))
-    distances = squared_distances(embeddings)
     results = []
     for mine in (plain_triplets, semi_hard_triplets):
         np.random.seed(seed)
-        results.append((mine(embeddings, distances, counts, alpha, max_ap), np.random.rand()))
+        results.append((mine(embeddings, counts, alpha, max_ap), np.random.rand()))
     assert results[0] == results[1]
 
 
-def test_more_pairs_than_one_block():
+def test_more_pairs_than_one_block(monkeypatch):
+    monkeypatch.setattr(triplet_mining, "DISTANCES_AT_A_TIME", 43 * 7)
     counts = [40, 3]  # 780 pairs
     embeddings = normalize(np.random.RandomState(0).randn(43, 8))
-    distances = squared_distances(embeddings)
     results = []
     for mine in (plain_triplets, semi_hard_triplets):
         np.random.seed(0)
-        results.append(mine(embeddings, distances, counts, 1.0, 0.0))
+        results.append(mine(embeddings, counts, 1.0, 0.0))
     assert results[0] == results[1]
     assert len(results[0]) > 100
 
 
 def test_distances_are_those_of_the_definition():
-    embeddings = np.random.RandomState(1).randn(600, 5)  # more rows than a block
+    embeddings = np.random.RandomState(1).randn(600, 5)  # more rows than a block holds
     expected = np.sum(np.square(embeddings[:, None] - embeddings[None]), axis=2)
     distances = squared_distances(embeddings)
     assert distances.dtype == np.float32
@@ -82,5 +85,34 @@ def test_positive_pairs_of_two_identities():
 @pytest.mark.parametrize("counts", [[4], [1, 1, 1]])
 def test_no_negative_or_no_positive_gives_no_triplet(counts):
     embeddings = normalize(np.random.RandomState(1).randn(sum(counts), 5))
-    distances = squared_distances(embeddings)
-    assert semi_hard_triplets(embeddings, distances, counts, 0.3) == []
+    assert semi_hard_triplets(embeddings, counts, 0.3) == []
+
+
+def test_memory_does_not_grow_with_the_square_of_the_bag():
+    """12,000 embeddings: all distances would take 576 MB in single precision."""
+    embeddings = normalize(np.random.RandomState(0).randn(12000, 16))
+    tracemalloc.start()
+    try:
+        triplets = semi_hard_triplets(embeddings, [2] * 6000, 0.01)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert triplets
+    assert peak < 100e6
+
+
+def test_a_stop_ends_the_mining_within_a_block():
+    class Stop(Exception):
+        pass
+
+    calls = []
+
+    def check():
+        calls.append(len(calls))
+        if len(calls) == 3:
+            raise Stop
+
+    embeddings = normalize(np.random.RandomState(0).randn(4000, 8))
+    with pytest.raises(Stop):
+        semi_hard_triplets(embeddings, [2] * 2000, 0.3, check_stop=check)
+    assert len(calls) == 3
