@@ -10,6 +10,7 @@ from src.common.arguments import (
     positive_int,
 )
 from src.common.errors import InputError
+from src.training.run_settings import ROLLBACK, STOP
 from src.training.schedule import COSINE, POLYNOMIAL, STEP
 
 LEARNING_RATE = 0.1
@@ -157,6 +158,13 @@ def add_run_arguments(parser: argparse.ArgumentParser, ckpt: int) -> argparse._A
         type=positive_int,
         default=2000,
         help="number of batches between verifications and checkpoints",
+    )
+    add(
+        "--on-nan",
+        choices=(STOP, ROLLBACK),
+        default=STOP,
+        help="if the loss is no longer finite: stop, or return to the last state with half the "
+        "learning rate",
     )
     beginning = group.add_mutually_exclusive_group()
     beginning.add_argument(

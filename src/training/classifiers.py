@@ -26,11 +26,14 @@ class Classifier(ABC):
         0 if the loss has no classes.
     seed
         Of the classifier's own random numbers; the run sets it before the parameters.
+    gradient_square
+        Sum of the squares of the gradients of own arrays in the last update.
     """
 
     loss: Loss
     num_classes: int
     seed: int = 0
+    gradient_square: float = 0.0
 
     def describe(self, embedding_size: int) -> list[str]:
         """Lines for the log before the first batch: what to expect of the loss."""

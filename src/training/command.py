@@ -41,7 +41,8 @@ from src.training.preparation import (
     warn_of_other_head,
 )
 from src.training.resume import DATA_SET, data_set_identity, state_path
-from src.training.run import ResumableData, Run, RunSettings
+from src.training.run import Run
+from src.training.run_settings import ResumableData, RunSettings
 from src.training.schedule import STEP, Schedule, describe, learning_rate_steps
 from src.training.seeds import chosen_seed, seed_generators
 from src.training.sharded_classifier import check_divisible
@@ -160,7 +161,9 @@ def settings_of(args: argparse.Namespace) -> RunSettings:
         move_aside(args.prefix)
     identity = {name: getattr(args, name) for name in IDENTITY if hasattr(args, name)}
     identity[DATA_SET] = data_set_identity(args.data_dir)
-    return RunSettings(args.prefix, args.ckpt, args.verbose, args.resume, args.seed, identity)
+    return RunSettings(
+        args.prefix, args.ckpt, args.verbose, args.resume, args.seed, identity, args.on_nan
+    )
 
 
 def schedule_of(args: argparse.Namespace, loss: Loss, batches_per_epoch: int | None) -> Schedule:
@@ -254,17 +257,20 @@ def _train(
             run.finished_steps,
         )
     lr_mult, wd_mult = multipliers_of(args)
-    optimizer = make_optimizer(
-        schedule,
-        args.mom,
-        args.wd,
-        args.ctx_num,
-        getattr(args, "noise_sgd", 0.0),  # train_softmax has no such flag
-        {"fc7_weight": lr_mult},
-        {"fc7_weight": wd_mult},
-        run.finished_steps,
-    )
-    run.train(optimizer, schedule, loss, Verifier(targets, args.batch_size), hooks)
+
+    def optimizer_of(schedule: Schedule, finished_steps: int) -> mx.optimizer.Optimizer:
+        return make_optimizer(
+            schedule,
+            args.mom,
+            args.wd,
+            args.ctx_num,
+            getattr(args, "noise_sgd", 0.0),  # train_softmax has no such flag
+            {"fc7_weight": lr_mult},
+            {"fc7_weight": wd_mult},
+            finished_steps,
+        )
+
+    run.train(optimizer_of, schedule, loss, Verifier(targets, args.batch_size), hooks)
 
 
 def symbol_of(

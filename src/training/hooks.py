@@ -66,7 +66,9 @@ class FiniteLoss(Hook):
 
 
 class SpeedLine(Hook):
-    """Logs images/s, the metrics since the last line, and the share of time spent waiting.
+    """Logs images/s, the metrics since the last line, gradient norm and share of time waiting.
+
+    The metrics are means since the last line; the gradient norm is that of the last batch.
 
     2018: every 20 batches of an epoch, counted from its first batch. Shorter epochs, for which 2018
     logged nothing, are counted together.
@@ -105,7 +107,7 @@ class SpeedLine(Hook):
             (progress.nbatch and progress.nbatch % SPEED_EVERY == 0)
             or progress.step - self.started_at >= SPEED_EVERY
         ):
-            self._log(progress, progress.step - self.started_at)
+            self._log(trainer, progress, progress.step - self.started_at)
             self.epoch_had_line = progress.nbatch >= SPEED_EVERY
             self._start(progress)
 
@@ -113,18 +115,19 @@ class SpeedLine(Hook):
         self.started_at, self.started = progress.step, time.perf_counter()
         self.waited = self.wait_seconds()
 
-    def _log(self, progress: Progress, batches: int) -> None:
+    def _log(self, trainer: Trainer, progress: Progress, batches: int) -> None:
         seconds = max(time.perf_counter() - self.started, 1e-9)
         waited = 100 * (self.wait_seconds() - self.waited) / seconds
         metric = _metric_of(progress)
         metrics = "".join(f"\t{name}={value:.6f}" for name, value in metric.get_name_value())
         metric.reset_local()
         log.info(
-            "Epoch[%d] Batch [%d]\tSpeed: %.2f samples/sec%s\tdata-wait=%.1f%%",
+            "Epoch[%d] Batch [%d]\tSpeed: %.2f samples/sec%s\tgrad-norm=%.4g\tdata-wait=%.1f%%",
             progress.epoch,
             progress.nbatch,
             batches * self.batch_size / seconds,
             metrics,
+            trainer.gradient_norm(),
             waited,
         )
         if not self.eta_logged and math.isfinite(self.last_step):
@@ -132,6 +135,37 @@ class SpeedLine(Hook):
             remaining = int(self.last_step) - progress.step
             eta = datetime.timedelta(seconds=round(remaining * seconds / batches))
             log.info("%d batches remaining: %s at this speed, without verification", remaining, eta)
+
+
+class RemainingTime(Hook):
+    """Logs after each verification how much longer the run will take, verification included.
+
+    Parameters
+    ----------
+    last_step
+        Last batch of the run; nothing is logged if it is infinite.
+    every
+        Number of batches between verifications.
+    """
+
+    def __init__(self, last_step: float, every: int) -> None:
+        self.last_step, self.every = last_step, every
+        self.started_at: int | None = None
+
+    def after_step(self, trainer: Trainer, progress: Progress) -> None:
+        """Logs a line when it is due; called after the verification."""
+        if self.started_at is None:  # the first batch, which prepares everything, is not counted
+            self.started_at, self.started = progress.step, time.perf_counter()
+        elif progress.step % self.every == 0 and progress.step < self.last_step < math.inf:
+            done = progress.step - self.started_at
+            seconds = (time.perf_counter() - self.started) / done
+            remaining = seconds * (self.last_step - progress.step)
+            log.info(
+                "batch %d of %d: %s remaining, with verification",
+                progress.step,
+                self.last_step,
+                datetime.timedelta(seconds=round(remaining)),
+            )
 
 
 def _metric_of(progress: Progress) -> mx.metric.CompositeEvalMetric:

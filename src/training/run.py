@@ -2,14 +2,14 @@
 
 import logging
 import os
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import Any
 
 from src.checkpoints.names import params_path
 from src.common.errors import INTERRUPTED, InputError
 from src.common.mxnet_backend import Parameters, mx
 from src.losses.base import Loss
-from src.training.fit import TrainingData, fit
+from src.training.fit import fit
 from src.training.hooks import (
     FiniteLoss,
     Hook,
@@ -17,6 +17,7 @@ from src.training.hooks import (
     Progress,
     RateChange,
     RateLine,
+    RemainingTime,
     SpeedLine,
     StepValueLine,
 )
@@ -28,6 +29,13 @@ from src.training.resume import (
     state_path,
     write_state,
 )
+from src.training.run_settings import (
+    ROLLBACK,
+    MakeOptimizer,
+    ResumableData,
+    RunSettings,
+    Verify,
+)
 from src.training.schedule import Schedule
 from src.training.seeds import seed_generators
 from src.training.stopping import Diverged
@@ -35,41 +43,8 @@ from src.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
-Verify = Callable[[Trainer, int], list[float]]
-
-
-class ResumableData(TrainingData, Protocol):
-    """Training data that can be resumed."""
-
-    batch_size: int
-    provide_data: list[Any]
-
-    def epoch_length(self) -> tuple[int | None, int]:
-        """(batches in each epoch, or None if epochs differ; images that an epoch is made from)."""
-
-    def state(self) -> dict[str, Any]:
-        """What `restore` needs, as plain numbers."""
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Continues where the data that returned `state` was."""
-
-    def wait_seconds(self) -> float:
-        """Total time spent waiting for data."""
-
-
-class RunSettings(NamedTuple):
-    """The settings of a run.
-
-    `prefix`, `ckpt`, `verbose`, `resume`, `seed` are the flags of that name. `identity` contains
-    the settings that must be the same when the run is resumed.
-    """
-
-    prefix: str
-    ckpt: int
-    verbose: int
-    resume: bool
-    seed: int
-    identity: dict[str, Any]
+ROLLBACK_FACTOR = 0.5  # of the learning rate
+MOST_ROLLBACKS = 5  # to the same state
 
 
 class Run:
@@ -89,6 +64,7 @@ class Run:
         self.settings = settings
         self.seed = trainer.classifier.seed = settings.seed
         self.path = state_path(settings.prefix)
+        self.rate_factor = 1.0  # smaller after a rollback
         self._numbers: dict[str, Any] | None = None
         self._momentum: Parameters = {}
 
@@ -129,13 +105,13 @@ class Run:
             return int(self._numbers["step"])
 
     def _restore(self, milestones: Milestones) -> Progress:
-        """Where to start; restores momentum, data order, counters and generators."""
+        """Where to start; restores data order, counters and generators."""
         numbers = self._numbers
         if numbers is None:
             log.info("using --seed %d", self.seed)
             return Progress()
-        self.trainer.set_momentum(self._momentum)
         with as_state(self.path):
+            self.rate_factor = float(numbers.get("rate_factor", 1.0))
             self.train_data.restore(numbers["data"])
             milestones.restore(numbers["milestones"])
             self.seed = self.trainer.classifier.seed = int(numbers["seed"])
@@ -167,12 +143,13 @@ class Run:
             "step": progress.step,
             "data": self.train_data.state(),
             "milestones": milestones_state,
+            "rate_factor": self.rate_factor,
         }
         write_state(self.path, arrays, numbers)
 
     def train(
         self,
-        optimizer: mx.optimizer.Optimizer,
+        make_optimizer: MakeOptimizer,
         schedule: Schedule,
         loss: Loss,
         verify: Verify,
@@ -182,8 +159,7 @@ class Run:
 
         Parameters
         ----------
-        optimizer
-            Created with `finished_steps`.
+        make_optimizer
         verify
             Takes the trainer and a batch number; prints and returns the accuracies of the targets.
         more_hooks
@@ -197,7 +173,6 @@ class Run:
             A signal ended the run; its state is saved.
         """
         trainer, settings = self.trainer, self.settings
-        trainer.init_optimizer(optimizer)
         milestones = Milestones(
             settings.verbose,
             lambda trainer, step: _checked(trainer, step, verify),
@@ -208,25 +183,64 @@ class Run:
         )
         progress = self._restore(milestones)
         milestones.write_missing(trainer, progress)
-        loop_hooks: list[Hook] = [
-            FiniteLoss(),
-            *more_hooks,  # before the metrics are reset
-            RateChange(schedule),
-            SpeedLine(self.train_data.batch_size, schedule.last_step, self.train_data.wait_seconds),
-            RateLine(schedule),
-            StepValueLine(loss),
-            milestones,
-        ]
-        hooks = Hooks(loop_hooks)
-        metric = mx.metric.CompositeEvalMetric(trainer.classifier.metrics())
-        try:
-            if fit(trainer, self.train_data, metric, schedule, hooks, progress):
-                self._stop(progress, milestones)
-            hooks.finish(trainer, progress)
-            self._name_best(milestones)
-        except Diverged as error:
-            advice = self._after_divergence(milestones, loss)
-            raise Diverged(f"{error}. {advice}") from None
+        rollbacks = 0
+        while True:
+            started_at = progress.step
+            current = schedule._replace(base_rate=schedule.base_rate * self.rate_factor)
+            trainer.init_optimizer(make_optimizer(current, progress.step))
+            trainer.set_momentum(self._momentum)
+            hooks = self._hooks(current, loss, milestones, more_hooks)
+            metric = mx.metric.CompositeEvalMetric(trainer.classifier.metrics())
+            try:
+                if fit(trainer, self.train_data, metric, current, hooks, progress):
+                    self._stop(progress, milestones)
+                hooks.finish(trainer, progress)
+                break
+            except Diverged as error:
+                advice = self._after_divergence(milestones, loss)
+                rollbacks += 1
+                if rollbacks > MOST_ROLLBACKS or not self._can_roll_back():
+                    raise Diverged(f"{error}. {advice}") from None
+                progress = self._roll_back(milestones, error)
+                rollbacks = rollbacks if progress.step == started_at else 1
+        self._name_best(milestones)
+
+    def _hooks(
+        self, schedule: Schedule, loss: Loss, milestones: Milestones, more_hooks: Sequence[Hook]
+    ) -> Hooks:
+        data = self.train_data
+        return Hooks(
+            [
+                FiniteLoss(),
+                *more_hooks,  # before the metrics are reset
+                RateChange(schedule),
+                SpeedLine(data.batch_size, schedule.last_step, data.wait_seconds),
+                RateLine(schedule),
+                StepValueLine(loss),
+                milestones,
+                RemainingTime(schedule.last_step, self.settings.verbose),
+            ]
+        )
+
+    def _can_roll_back(self) -> bool:
+        """Whether `--on-nan rollback` is set, and the run has a state. `--ckpt 0` writes none."""
+        settings = self.settings
+        return settings.on_nan == ROLLBACK and settings.ckpt > 0 and os.path.exists(self.path)
+
+    def _roll_back(self, milestones: Milestones, error: Diverged) -> Progress:
+        """Returns to the last state, with a lower learning rate; returns its progress."""
+        factor = self.rate_factor * ROLLBACK_FACTOR
+        self._momentum.clear()
+        self.trainer.load(*self._read())
+        progress = self._restore(milestones)
+        self.rate_factor = factor
+        log.warning(
+            "%s. --on-nan rollback: back to batch %d, with %g times the learning rate",
+            error,
+            progress.step,
+            self.rate_factor,
+        )
+        return progress
 
     def _name_best(self, milestones: Milestones) -> None:
         """Logs the checkpoint to use."""

@@ -47,11 +47,6 @@ class ShardedClassifier(Classifier):
     contexts
     sample_rate
         Share of the classes in a step, above 0; 1 uses all.
-
-    Attributes
-    ----------
-    gradient_square
-        Sum of the squares of the class vectors' gradient in the last update.
     """
 
     def __init__(
@@ -80,7 +75,6 @@ class ShardedClassifier(Classifier):
             )
             if stop > first
         ]
-        self.gradient_square = 0.0
         self._has_gradients = False
 
     def saved_graph(self, embedding: mx.sym.Symbol) -> mx.sym.Symbol:

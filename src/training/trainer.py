@@ -1,6 +1,7 @@
 """The network during training: binding, updates, checkpoints and momentum."""
 
 import logging
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -99,6 +100,13 @@ class Trainer:
             initializer, arg_params=arg_params, aux_params=aux_params, allow_missing=True
         )
 
+    def load(self, arg_params: Parameters, aux_params: Parameters) -> None:
+        """Replaces all parameters, given those that `parameters` returned."""
+        mx.nd.waitall()
+        bound = self._graph.to_bound(arg_params, aux_params)
+        self.module.set_params(*bound, allow_extra=True)
+        self.classifier.set_own_parameters(arg_params, mx.init.Zero())
+
     def _check_given(
         self,
         input_shapes: dict[str, tuple[int, ...]],
@@ -175,7 +183,7 @@ class Trainer:
             # The losses' gradients are already means over a device's batch, so rescale_grad is
             # 1/devices, not 1/images as MXNet expects.
             warnings.filterwarnings("ignore", "Optimizer created manually outside Module")
-            self.module.init_optimizer(kvstore=kvstore, optimizer=optimizer)
+            self.module.init_optimizer(kvstore=kvstore, optimizer=optimizer, force_init=True)
 
     def step(self, batch: mx.io.DataBatch, number: int) -> None:
         """One update from one batch; `number` counts the batches of the run from 1."""
@@ -200,6 +208,16 @@ class Trainer:
         if len(self.module._context) > 1:
             wait_for_statistics()
             self.module._exec_group.set_params({}, self.module.get_params()[1])
+
+    def gradient_norm(self) -> float:
+        """Length of the gradient of all parameters in the last batch, the mean over the devices."""
+        lists = [
+            arrays
+            for arrays in self.module._exec_group.grad_arrays
+            if arrays and arrays[0] is not None
+        ]
+        square = sum(_squared_mean(arrays) for arrays in lists)
+        return math.sqrt(square + self.classifier.gradient_square)
 
     def save(self, prefix: str, number: int) -> str:
         """Writes a checkpoint, complete or not at all; returns the path of its params."""
@@ -263,6 +281,14 @@ class Trainer:
         # There is no public API for optimizer state other than a pickle.
         module = self.module
         return module._kvstore._updater if module._update_on_kvstore else module._updater
+
+
+def _squared_mean(arrays: list[mx.nd.NDArray]) -> float:
+    """Square of the length of the mean of the devices' arrays."""
+    total = arrays[0].reshape((-1,))
+    for array in arrays[1:]:
+        total = total + array.as_in_context(total.context).reshape((-1,))
+    return float(mx.nd.dot(total, total).asscalar()) / len(arrays) ** 2
 
 
 def _non_finite(arrays: Parameters) -> list[str]:

@@ -73,6 +73,7 @@ NEW = {
     "start_over": False,
     "threads": 2,
     "lr_scheduler": "step",
+    "on_nan": "stop",
     "warmup_steps": 0,
 }
 COMMANDS = [(train_softmax, SOFTMAX), (train_triplet, TRIPLET)]

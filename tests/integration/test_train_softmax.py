@@ -362,6 +362,59 @@ def test_a_diverged_run_stops_and_keeps_the_last_checkpoint(learnable_set, tmp_p
         assert np.isfinite(array.asnumpy()).all(), name
 
 
+class Poisoned(command.Trainer):
+    """The first time that batch 4 is trained, the loss is NaN."""
+
+    poisoned = 0
+
+    def step(self, batch, number):
+        if number == 4 and Poisoned.poisoned > 0:
+            Poisoned.poisoned -= 1
+            batch.data[0][:] = np.nan
+        super().step(batch, number)
+
+
+def rolled_back(learnable_set, prefix, monkeypatch, times, *more):
+    monkeypatch.setattr(command, "Trainer", Poisoned)
+    monkeypatch.setattr(Poisoned, "poisoned", times)
+    train(
+        learnable_set, prefix, "--per-batch-size", 8, "--loss-type", 4, "--margin-s", 16, "--ckpt",
+        2, "--verbose", 2, "--max-steps", 6, "--lr", 0.04, "--on-nan", "rollback", *more,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("classifier", [[], ["--fc7-shard"]])
+def test_a_diverged_run_returns_to_the_last_state(
+    learnable_set, tmp_path, caplog, monkeypatch, classifier
+):
+    """From there it is bit-equal to a run that is resumed with half the learning rate."""
+    rolled_back(learnable_set, tmp_path / "m", monkeypatch, 1, *classifier)
+    assert any(
+        "back to batch 2, with 0.5 times the learning rate" in line for line in caplog.messages
+    )
+    base = [
+        "--per-batch-size", 8, "--loss-type", 4, "--margin-s", 16, "--ckpt", 2, "--verbose", 2,
+        *classifier,
+    ]  # fmt: skip
+    train(learnable_set, tmp_path / "n", *base, "--max-steps", 2, "--lr", 0.04)
+    train(learnable_set, tmp_path / "n", *base, "--max-steps", 6, "--lr", 0.02, "--resume")
+    assert same_parameters(str(tmp_path / "m-0003.params"), str(tmp_path / "n-0003.params"))
+
+
+def test_a_rollback_is_remembered_and_limited(learnable_set, tmp_path, caplog, monkeypatch):
+    with pytest.raises(Diverged, match="batch 4"):
+        rolled_back(learnable_set, tmp_path / "m", monkeypatch, 100)
+    assert sum("--on-nan rollback" in line for line in caplog.messages) == 5
+    rolled_back(learnable_set, tmp_path / "n", monkeypatch, 2)
+    _, numbers = read_state(state_path(tmp_path / "n"))
+    assert numbers["rate_factor"] == 0.25
+
+
+def test_without_a_state_there_is_no_rollback(learnable_set, tmp_path, monkeypatch):
+    with pytest.raises(Diverged, match="Last good checkpoint: none"):
+        rolled_back(learnable_set, tmp_path / "m", monkeypatch, 1, "--verbose", 10)
+
+
 def test_a_signal_stops_a_run_after_the_step_and_it_resumes(learnable_set, tmp_path):
     """Like Ctrl-C in a terminal, in a separate process."""
     command = [

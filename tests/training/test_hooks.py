@@ -16,11 +16,19 @@ from src.training.hooks import (
     Progress,
     RateChange,
     RateLine,
+    RemainingTime,
     SpeedLine,
     StepValueLine,
 )
 from src.training.schedule import Schedule
 from src.training.stopping import Diverged
+
+
+class Steady:
+    """A trainer whose gradient has always the same length."""
+
+    def gradient_norm(self):
+        return 2.5
 
 
 def run_through(hooks, epochs, batches, metric=None):
@@ -31,7 +39,7 @@ def run_through(hooks, epochs, batches, metric=None):
             if metric:
                 metric.metrics[0].add(1.0, 1)
             for hook in hooks:
-                hook.after_step(None, progress)
+                hook.after_step(Steady(), progress)
 
 
 def speed_lines(caplog, epochs, batches, last_step=1000):
@@ -45,7 +53,7 @@ def test_speed_lines_begin_as_in_2018(caplog):
     lines = speed_lines(caplog, 2, 45)
     form = (
         r"Epoch\[%d\] Batch \[%d\]\tSpeed: \d+\.\d\d samples/sec"
-        r"\tlossvalue=1\.000000\tdata-wait=0\.0%%"
+        r"\tlossvalue=1\.000000\tgrad-norm=2\.5\tdata-wait=0\.0%%"
     )
     for line, place in zip(lines, [(0, 20), (0, 40), (1, 20), (1, 40)], strict=True):
         assert re.fullmatch(form % place, line)
@@ -62,6 +70,22 @@ def test_epochs_shorter_than_the_interval_are_counted_together(caplog):
 def test_no_eta_for_a_run_without_an_end(caplog):
     speed_lines(caplog, 1, 21, last_step=float("inf"))
     assert not any("remaining" in message for message in caplog.messages)
+
+
+def test_the_remaining_time_includes_verification(caplog, monkeypatch):
+    caplog.set_level(logging.INFO)
+    clock = iter(range(0, 1000, 2))  # 2 s a batch
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
+    run_through([RemainingTime(40, 10)], 1, 40)
+    # read at the first batch and at each verification, so 2 s pass between two verifications
+    assert caplog.messages == [
+        "batch 10 of 40: 0:00:07 remaining, with verification",
+        "batch 20 of 40: 0:00:04 remaining, with verification",
+        "batch 30 of 40: 0:00:02 remaining, with verification",
+    ]
+    caplog.clear()
+    run_through([RemainingTime(float("inf"), 10)], 1, 40)
+    assert caplog.messages == []
 
 
 def test_lines_of_the_learning_rate(capsys):
