@@ -14,10 +14,10 @@ import argparse
 from collections.abc import Sequence
 
 from src.common.arguments import resolve_arguments, share
-from src.common.errors import run_command
+from src.common.errors import InputError, run_command
 from src.common.log import appended_log, configure_logging
 from src.common.mxnet_backend import Parameters, mx
-from src.loading.face_iter import FaceImageIter
+from src.loading.face_iter import DROP, KEEP, LAST_BATCH, FaceImageIter
 from src.losses.metrics import AccMetric, LossValueMetric
 from src.losses.registry import classification_losses
 from src.training import command
@@ -40,6 +40,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add = groups["optimizer"].add_argument
     add("--fc7-wd-mult", type=float, default=1.0, help="factor for the classifier's weight decay")
     add("--fc7-lr-mult", type=float, default=1.0, help="factor for the classifier's learning rate")
+    groups["data"].add_argument(
+        "--last-batch",
+        choices=LAST_BATCH,
+        default=DROP,
+        help="images at the end of an epoch that do not fill a batch: leave them out, take a "
+        "smaller batch, or fill it with the first images of the epoch",
+    )
     add = groups["devices"].add_argument
     add(
         "--fc7-shard",
@@ -86,6 +93,13 @@ def make_data(
         cutoff=args.cutoff,
         threads=args.threads,
     )
+    data.last_batch = args.last_batch
+    remaining = data.num_samples() % args.batch_size
+    if args.last_batch == KEEP and 0 < remaining < args.ctx_num:
+        raise InputError(
+            f"--last-batch keep: the last batch would have {remaining} images for {args.ctx_num} "
+            "devices; use wrap or drop, or another --per-batch-size"
+        )
     check_labels(data.reader, data.id2range, args.num_classes)
     return data
 

@@ -16,6 +16,8 @@ from src.formats.records import RecordReader
 from src.loading.image_batches import Augmentation, Augmenter, ImageBatches
 from src.loading.samples import SampleReader
 
+DROP, KEEP, WRAP = LAST_BATCH = ("drop", "keep", "wrap")
+
 log = logging.getLogger()  # 2018: the line "INFO:root:loading recordio …"
 
 
@@ -147,12 +149,13 @@ class RecordImageIter(SampleReader, mx.io.DataIter, ABC):
         if self.epoch < 0:
             self.reset()
         images, labels = self.batches.next_batch()
+        (data,), (label,) = self.provide_data, self.provide_label
         return mx.io.DataBatch(
             [mx.nd.array(images)],
             [mx.nd.array(labels)],
             pad=0,
-            provide_data=self.provide_data,
-            provide_label=self.provide_label,
+            provide_data=[mx.io.DataDesc(data.name, images.shape)],
+            provide_label=[mx.io.DataDesc(label.name, labels.shape)],
         )
 
 
@@ -160,8 +163,7 @@ class FaceImageIter(RecordImageIter):
     """Batches of images (N, 3, H, W), RGB 0..255 float32, and labels (N,), from `train.rec`.
 
     Threads decode ahead of time. Order and augmentation of an epoch only depend on the seed and the
-    number of the epoch. Images at the end of an epoch that do not fill a batch are left out of that
-    epoch; a set smaller than a batch is repeated to fill one.
+    number of the epoch. A set smaller than a batch is repeated to fill one.
 
     The parameters are those of `RecordImageIter`.
 
@@ -175,7 +177,13 @@ class FaceImageIter(RecordImageIter):
         Identity record → (first, last + 1) of its images.
     header0
         (N + 1, N + 1 + C) for N images of C identities.
+    last_batch
+        What to do with the images at the end of an epoch that do not fill a batch: DROP leaves them
+        out of that epoch (as in 2018), WRAP fills the batch with the first images of the epoch, and
+        KEEP returns a smaller batch. Assign to it before the first batch.
     """
+
+    last_batch = DROP
 
     def _check_records(self) -> None:
         if len(self.imgidx) < self.batch_size:
@@ -189,7 +197,8 @@ class FaceImageIter(RecordImageIter):
     @property
     def batches_per_epoch(self) -> int:
         """Number of batches in an epoch, at least 1."""
-        return max(len(self.seq) // self.batch_size, 1)
+        batches, remaining = divmod(len(self.seq), self.batch_size)
+        return max(batches + (remaining > 0 and self.last_batch != DROP), 1)
 
     def epoch_length(self) -> tuple[int, int]:
         """(batches, images) of an epoch."""
@@ -203,7 +212,11 @@ class FaceImageIter(RecordImageIter):
             ids = np.sort(np.asarray(self.seq, np.int64))
             self.seq = np.random.default_rng((self.seed, epoch)).permutation(ids).tolist()
         self.epoch = epoch
-        self.batches.start(np.asarray(self.seq, np.int64), (self.seed, epoch), first)
+        order = np.asarray(self.seq, np.int64)
+        if self.last_batch == WRAP:
+            order = np.resize(order, self.batches_per_epoch * self.batch_size)
+        smaller = self.last_batch == KEEP
+        self.batches.start(order, (self.seed, epoch), first, smaller_last=smaller)
 
     def state(self) -> dict[str, Any]:
         """What `restore` needs to continue after the last batch, as plain numbers."""

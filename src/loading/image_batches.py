@@ -104,6 +104,7 @@ class ImageBatches:
         stream: int | tuple[int, ...],
         first: int = 0,
         augment: bool = True,
+        smaller_last: bool = False,
     ) -> None:
         """Starts a pass over `order` at its batch `first`; drops the batches in preparation.
 
@@ -111,11 +112,13 @@ class ImageBatches:
         ----------
         order
             Record numbers. Images at the end that do not fill a batch are left out, but an order
-            shorter than one batch is repeated to fill one.
+            shorter than one batch is repeated to fill one; see `smaller_last`.
         stream
             Seed of this pass: random draws depend only on it and the batch number.
         augment
             False disables mirroring, cutoff and aug_list.
+        smaller_last
+            The images at the end are a smaller batch.
         """
         self._drop_pending()
         if 0 < len(order) < self.batch_size:
@@ -123,13 +126,15 @@ class ImageBatches:
         self._order = order
         self._stream = stream
         self._augment = augment
+        self._smaller_last = smaller_last
         self._submitted = first
         self.position = first
 
     @property
     def count(self) -> int:
         """Number of batches in a pass."""
-        return len(self._order) // self.batch_size
+        size = self.batch_size
+        return (len(self._order) + (size - 1) * self._smaller_last) // size
 
     def next_batch(self) -> tuple[np.ndarray, np.ndarray]:
         """(images (N, 3, H, W), RGB, labels (N,)), float32; StopIteration at the end of the pass.
@@ -163,8 +168,8 @@ class ImageBatches:
         """Starts the preparation of a batch."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="decode")
-        size = self.batch_size
-        ids = self._order[number * size : (number + 1) * size]
+        ids = self._order[number * self.batch_size : (number + 1) * self.batch_size]
+        size = len(ids)
         images = np.empty((size, *self.data_shape), np.float32)
         batch = _Batch(ids, images, np.empty(size, np.float32), self._draw(number), [])
         for places in np.array_split(np.arange(size), min(self._threads, size)):

@@ -54,7 +54,7 @@ SOFTMAX = {
     "power": 1.0,
     "scale": 0.9993,
 }
-NEW_IN_SOFTMAX = {"fc7_shard": False, "fc7_sample": 1.0}
+NEW_IN_SOFTMAX = {"last_batch": "drop", "fc7_shard": False, "fc7_sample": 1.0}
 TRIPLET = {
     "ckpt": 2,
     "loss_type": 12,

@@ -97,6 +97,30 @@ def test_the_loss_of_a_sharded_run_falls(learnable_set, tmp_path, caplog):
     assert losses[-1] < 0.5 * losses[0]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("last_batch", ["keep", "wrap"])
+def test_the_images_that_do_not_fill_a_batch_are_trained_on(
+    learnable_set, tmp_path, caplog, kind, last_batch
+):
+    """48 images in batches of 14: a last batch of 6 on two devices, then one of 14 again."""
+    caplog.set_level(logging.INFO)
+    train(
+        learnable_set, tmp_path / "m", *KINDS[kind], "--devices", "cpu:0,cpu:1", "--target", "",
+        "--per-batch-size", "7", "--last-batch", last_batch, "--max-steps", "6", "--seed", "1",
+    )  # fmt: skip
+    assert "48 images, 4 batches of 14 per epoch" in caplog.messages
+    arrays = mx.nd.load(str(tmp_path / "m-0001.params"))
+    assert all(np.isfinite(array.asnumpy()).all() for array in arrays.values())
+
+
+def test_too_few_images_for_the_devices_are_an_error(learnable_set, tmp_path):
+    with pytest.raises(InputError, match="the last batch would have 3 images for 5 devices"):
+        train(
+            learnable_set, tmp_path / "m", "--devices", "cpu:0,cpu:1,cpu:2,cpu:3,cpu:4",
+            "--target", "", "--per-batch-size", "3", "--last-batch", "keep", "--max-steps", "1",
+        )  # fmt: skip
+
+
 def test_a_cosine_schedule_runs_and_the_best_checkpoint_is_named(learnable_set, tmp_path, caplog):
     caplog.set_level(logging.INFO)
     options = [

@@ -164,3 +164,26 @@ def test_a_list_needs_iterators_of_one_shape():
         FaceImageIterList([])
     with pytest.raises(InputError, match="different shapes"):
         FaceImageIterList([Numbers(1, 1), Numbers(1, 1, (4, 3))])
+
+
+@pytest.mark.parametrize(
+    ("last_batch", "sizes"),
+    [("drop", [13, 13, 13]), ("keep", [13, 13, 13, 9]), ("wrap", [13, 13, 13, 13])],
+)
+def test_the_last_batch(learnable_set, last_batch, sizes):
+    """48 images in batches of 13; resuming in the middle gives the same last batch."""
+    options = {"batch_size": 13, "shuffle": True, "seed": 3}
+    iterator = iterator_of(learnable_set, **options)
+    iterator.last_batch = last_batch
+    assert iterator.epoch_length() == (len(sizes), 48)
+    batches = list(iterator)
+    assert [len(batch.data[0]) for batch in batches] == sizes
+    assert [batch.provide_data[0].shape[0] for batch in batches] == sizes
+    order = iterator.seq + iterator.seq[: max(sum(sizes) - 48, 0)]
+    labels = [iterator.reader.read(i).label[0] for i in order[: sum(sizes)]]
+    assert np.concatenate([b.label[0].asnumpy() for b in batches]).tolist() == labels
+    other = iterator_of(learnable_set, **options)
+    other.last_batch = last_batch
+    other.restore({"seed": 3, "epoch": 0, "batch": 2})
+    for found, expected in zip(list(other), batches[2:], strict=True):
+        np.testing.assert_array_equal(found.data[0].asnumpy(), expected.data[0].asnumpy())
