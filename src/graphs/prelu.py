@@ -32,6 +32,7 @@ from src.graphs.writer import (
 )
 
 MARK = "_cpu_graph"
+NEGATIVE_PART = f"{MARK}_negative"  # the only array that the form for GPUs keeps
 
 Shape = tuple[int, ...]
 
@@ -109,7 +110,7 @@ def add_elementwise_prelu(
     for axis in (0, *range(2, dimensions)):  # (C,) to (1, C, 1, 1)
         factor = writer.add("expand_dims", f"{prefix}_axis{axis}", [factor], axis=str(axis))
     opposite = writer.add("negative", f"{prefix}_opposite", [data])
-    negative = writer.add("Activation", f"{prefix}_negative", [opposite], act_type="relu")
+    negative = writer.add("Activation", f"{name}{NEGATIVE_PART}", [opposite], act_type="relu")
     lift = writer.add("broadcast_mul", f"{prefix}_lift", [negative, factor])
     return writer.add("elemwise_add", name, [data, lift])
 

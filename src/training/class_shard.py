@@ -69,7 +69,7 @@ class ClassShard:
     Attributes
     ----------
     arrays
-        'fc7_weight' (R, D), and 'fc7_bias' (R, 1) if the loss has one.
+        'fc7_weight' (R, D), and 'fc7_bias' (R, 1) if the loss has one; after `allocate`.
     momentum
         The same names; empty before the first update.
     rows
@@ -87,13 +87,18 @@ class ClassShard:
     ) -> None:
         self.loss, self.first, self.stop, self.context = loss, first, stop, context
         self.sample_rate = sample_rate
-        shapes = {"fc7_weight": (stop - first, weights.embedding_size)}
-        if loss.has_bias:
-            shapes["fc7_bias"] = (stop - first, 1)
-        self.arrays = {name: mx.nd.zeros(shape, context) for name, shape in shapes.items()}
+        self._embedding_size = weights.embedding_size
+        self.arrays: dict[str, mx.nd.NDArray] = {}
         self.momentum: dict[str, mx.nd.NDArray] = {}
         self._margin: mx.executor.Executor | None = None
         self._buffers: dict[str, mx.nd.NDArray] = {}
+
+    def allocate(self) -> None:
+        """Makes the arrays, if there are none yet."""
+        columns = {"fc7_weight": self._embedding_size, "fc7_bias": 1}
+        for name in columns if self.loss.has_bias else ("fc7_weight",):
+            if name not in self.arrays:
+                self.arrays[name] = mx.nd.zeros((self.size, columns[name]), self.context)
 
     @property
     def size(self) -> int:

@@ -10,6 +10,8 @@ from abc import ABC, abstractmethod
 from src.common.mxnet_backend import Parameters, mx
 from src.losses.base import ClassWeights, Loss
 
+FLOAT = 4  # bytes
+
 
 class Classifier(ABC):
     """The interface between a `Trainer` and a classifier.
@@ -50,6 +52,10 @@ class Classifier(ABC):
     def metrics(self) -> list[mx.metric.EvalMetric]:
         """The metrics of a training log; one of them is called `lossvalue`."""
         return self.loss.metrics()
+
+    def bytes_per_device(self, batch_size: int, has_momentum: bool) -> int:
+        """Memory of a device with a batch of that size, for class vectors and logits."""
+        return 0
 
     def label_shapes(self, batch_size: int) -> list[tuple[str, tuple[int, ...]]]:
         """Names and shapes of the trained graph's inputs in addition to `data`."""
@@ -125,6 +131,11 @@ class DenseClassifier(Classifier):
     def trained_graph(self, embedding: mx.sym.Symbol) -> mx.sym.Symbol:
         """The same function in the form that needs less memory."""
         return self.loss.head(embedding, self.weights, trained=True)
+
+    def bytes_per_device(self, batch_size: int, has_momentum: bool) -> int:
+        """Class vectors, gradient, momentum, normalised vectors with gradient; five of logits."""
+        vectors = self.num_classes * self.weights.embedding_size
+        return FLOAT * ((4 + has_momentum) * vectors + 5 * batch_size * self.num_classes)
 
     def label_shapes(self, batch_size: int) -> list[tuple[str, tuple[int, ...]]]:
         """The labels, and the step inputs of the loss."""

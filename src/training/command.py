@@ -20,7 +20,7 @@ from src.losses import registry
 from src.losses.base import Loss
 from src.losses.classification import ClassificationLoss
 from src.symbols.table import find_network, initializer
-from src.training import arguments
+from src.training import arguments, memory
 from src.training.classifiers import Classifier
 from src.training.earlier_run import lock_path, move_aside, refuse_earlier_run
 from src.training.from_flags import (
@@ -245,6 +245,8 @@ def _train(
     train_data = make_data(args, training_set, trainer)
     targets = load_targets(args.data_dir, args.target, training_set.image_size)
     run = Run(trainer, train_data, settings_of(args))
+    data_shape = train_data.provide_data[0].shape[1:]
+    memory.check(memory.estimate(trainer, args.per_batch_size, data_shape, args.mom > 0), contexts)
     run.bind(initializer(args.network), arg_params, aux_params)
     batches_per_epoch, images = train_data.epoch_length()
     schedule = schedule_of(args, loss, batches_per_epoch)

@@ -19,7 +19,7 @@ from src.losses.base import ClassWeights, Loss
 from src.losses.classification import ClassificationLoss
 from src.losses.metrics import MeanMetric
 from src.training.class_shard import ClassShard, Update
-from src.training.classifiers import Classifier
+from src.training.classifiers import FLOAT, Classifier
 from src.training.softmax_parts import Statistics, combine
 
 LARGEST_ARRAY = 1 << 31  # elements, in MXNet 1.9.1
@@ -104,6 +104,14 @@ class ShardedClassifier(Classifier):
         """Accuracy and mean cross entropy, with sampling among the classes of the step."""
         return [MeanMetric("acc"), MeanMetric("lossvalue")]
 
+    def bytes_per_device(self, batch_size: int, has_momentum: bool) -> int:
+        """Class vectors, momentum, the sample, and two of logits, of the largest part."""
+        images, size = batch_size * len(self.contexts), self.weights.embedding_size
+        largest = max(self.shards, key=lambda shard: shard.size)
+        used = largest.sample_size(images)
+        vectors = (1 + has_momentum) * largest.size + used * (self.sample_rate < 1)
+        return FLOAT * (vectors * size + 2 * images * used)
+
     def label_shapes(self, batch_size: int) -> list[tuple[str, tuple[int, ...]]]:
         """None: the graph ends before the labels are used."""
         return []
@@ -179,6 +187,8 @@ class ShardedClassifier(Classifier):
     ) -> None:
         """Sets the class vectors; those of a new run are the same for any number of devices."""
         given = arg_params or {}
+        for shard in self.shards:
+            shard.allocate()
         if "fc7_weight" not in given:
             for shard in self.shards:
                 shard.initialise(initializer, self.num_classes, self.seed)

@@ -51,6 +51,8 @@ class Trainer:
     ----------
     symbol
         The graph of checkpoints.
+    backbone, on_cpu
+        The network as given, and whether the devices are CPUs.
     module
         The bound module; its first output is the embedding.
     optimizer
@@ -62,9 +64,10 @@ class Trainer:
     ) -> None:
         self.classifier = classifier
         self.symbol = classifier.saved_graph(backbone)
-        on_cpu = contexts[0].device_type == "cpu"
+        self.on_cpu = contexts[0].device_type == "cpu"
+        self.backbone = backbone
         self._graph = BoundGraph(
-            backbone, on_cpu, for_training=True, extend=classifier.trained_graph
+            backbone, self.on_cpu, for_training=True, extend=classifier.trained_graph
         )
         self._label_names = [name for name, _ in classifier.label_shapes(len(contexts))]
         self.module = mx.mod.Module(
