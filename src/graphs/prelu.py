@@ -173,12 +173,12 @@ def _correct(graph: Graph) -> Graph:
     shapes = shapes_before(nodes, [i for i, node in enumerate(nodes) if is_prelu(node)])
 
     def replace(writer: GraphWriter, index: int, node: Node, inputs: list[Entry]) -> Entry | None:
-        if not is_prelu(node):
+        shape = shapes.get(node["inputs"][1][0]) if is_prelu(node) else None
+        if shape is None or index not in shapes:
             return None
         data, slope = inputs
         # A product does not tell the shape of its factors, as a PReLU does.
         variable = writer.nodes[slope[0]]
-        shape = shapes[node["inputs"][1][0]]
         variable["attrs"] = {**variable.get("attrs", {}), "__shape__": str(shape)}
         return add_elementwise_prelu(writer, node["name"], data, slope, len(shapes[index]))
 
