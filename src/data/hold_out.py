@@ -1,6 +1,7 @@
-"""Keeps some people out of training and makes verification pairs of their photos.
+"""Keeps some people, or some photos of all, out of training and makes verification pairs of them.
 
     python -m src.data.hold_out all.lst --output work --pairs work/heldout.txt --people 0.1
+    python -m src.data.hold_out all.lst --output work --pairs work/heldout.txt --photos 0.2
 
 Reads a list (`1 <tab> path <tab> label`). Writes `OUTPUT/part_1/train.lst`, … with labels
 renumbered from 0, each with a `property` file next to it, and pairs of photos of the people kept
@@ -81,6 +82,36 @@ def choose_heldout(people: People, share: float, random: np.random.RandomState) 
     return sorted(candidates[index] for index in chosen)
 
 
+def divide_photos(
+    people: People, share: float, random: np.random.RandomState
+) -> tuple[People, People]:
+    """(photos to train on, photos held out) of each person, both in list order.
+
+    Parameters
+    ----------
+    share
+        Of each person's photos, 0 to 1; at least one remains to train on.
+
+    Raises
+    ------
+    InputError
+        Fewer than two people have a photo to hold out, or nobody has two.
+    """
+    training, heldout = {}, {}
+    for label, photos in people.items():
+        count = min(round(share * len(photos)), len(photos) - 1)
+        chosen = set(random.choice(len(photos), count, replace=False).tolist())
+        training[label] = [p for place, p in enumerate(photos) if place not in chosen]
+        if chosen:
+            heldout[label] = [photos[place] for place in sorted(chosen)]
+    if len(heldout) < 2 or max(map(len, heldout.values())) < 2:
+        raise InputError(
+            f"holding out {share:g} of each person's photos leaves no pairs of both kinds: "
+            f"{len(heldout)} people have photos to hold out; add photos or raise --photos"
+        )
+    return training, heldout
+
+
 def make_pairs(
     people: People, labels: Sequence[int], most: int, random: np.random.RandomState
 ) -> list[tuple[str, str, bool]]:
@@ -144,17 +175,28 @@ def hold_out(
     pairs_path: str,
     *,
     share: float,
+    of_photos: bool,
     most_pairs: int,
     parts: int,
     image_size: Sequence[int],
     seed: int | None,
 ) -> None:
-    """Splits a list into training parts and held-out pairs; prints the counts of each."""
-    people = read_people(list_path)
+    """Splits a list into training parts and held-out pairs; prints the counts of each.
+
+    Parameters
+    ----------
+    share
+        Of the people, or if `of_photos` of each person's photos.
+    """
+    people = heldout_photos = read_people(list_path)
     random = np.random.RandomState(seed)
-    heldout = choose_heldout(people, share, random)
-    pairs = make_pairs(people, heldout, most_pairs, random)
-    training = [label for label in people if label not in set(heldout)]
+    if of_photos:
+        people, heldout_photos = divide_photos(people, share, random)
+        heldout, training = list(heldout_photos), list(people)
+    else:
+        heldout = choose_heldout(people, share, random)
+        training = [label for label in people if label not in set(heldout)]
+    pairs = make_pairs(heldout_photos, heldout, most_pairs, random)
     if parts > len(training):
         raise InputError(f"--parts {parts}: only {len(training)} people are left to train on")
     for part in range(parts):
@@ -163,7 +205,7 @@ def hold_out(
         photos = write_part(folder, people, labels, image_size)
         print(f"{folder}: {photos} images of {len(labels)} people")
     write_pairs(pairs_path, pairs)
-    photos = sum(len(people[label]) for label in heldout)
+    photos = sum(len(heldout_photos[label]) for label in heldout)
     print(f"{pairs_path}: {len(pairs)} pairs of {len(heldout)} people ({photos} images) held out")
 
 
@@ -174,14 +216,24 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("list", help="list of aligned photos, as glint2lst writes it")
     add("--output", required=True, help="folder for part_1, part_2, …")
     add("--pairs", required=True, help="file for the pairs")
-    add("--people", type=float, default=0.1, help="share of the people to keep out of training")
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument(
+        "--people", type=float, default=0.1, help="share of the people to keep out of training"
+    )
+    kinds.add_argument(
+        "--photos",
+        type=float,
+        help="instead of people, keep this share of each person's photos out of training",
+    )
     add("--most-pairs", type=positive_int, default=3000, help="largest number of each kind of pair")
     add("--parts", type=positive_int, default=1, help="training sets to divide the others into")
     add("--image-size", default="112,112", help="height,width for property")
     add_seed_argument(parser)
     args = parser.parse_args(argv)
-    if not 0 < args.people < 1:
-        parser.error(f"--people {args.people:g}: expected a share between 0 and 1, e.g. 0.1")
+    for name in ("people", "photos"):
+        share = getattr(args, name)
+        if share is not None and not 0 < share < 1:
+            parser.error(f"--{name} {share:g}: expected a share between 0 and 1, e.g. 0.1")
     return args
 
 
@@ -195,7 +247,8 @@ def main(args: Sequence[str] | argparse.Namespace | None = None) -> None:
         args.list,
         args.output,
         args.pairs,
-        share=args.people,
+        share=args.people if args.photos is None else args.photos,
+        of_photos=args.photos is not None,
         most_pairs=args.most_pairs,
         parts=args.parts,
         image_size=parse_image_size(args.image_size),

@@ -117,3 +117,31 @@ def test_a_name_that_is_not_utf8_is_kept(tmp_path):
     main([str(source), "--output", str(tmp_path), "--pairs", str(tmp_path / "p.txt")])
     assert b"/\xff1.jpg\t0\n" in (tmp_path / "part_1" / "train.lst").read_bytes()
     assert b"/\xff" in (tmp_path / "p.txt").read_bytes()
+
+
+def test_a_share_of_each_persons_photos(tmp_path, capsys):
+    """10, 5, 2 and 1 photos: 2, 1, 0 and 0 are held out; the labels stay."""
+    write_list(tmp_path / "all.lst", [10, 5, 2, 1, 10])
+    main(
+        [str(tmp_path / "all.lst"), "--output", str(tmp_path / "out"), "--pairs",
+         str(tmp_path / "pairs.txt"), "--photos", "0.2", "--seed", "3"]
+    )  # fmt: skip
+    lines = (tmp_path / "out" / "part_1" / "train.lst").read_text().splitlines()
+    trained = [line.split("\t")[1] for line in lines]
+    assert [line.split("\t")[2] for line in lines] == [
+        *("0" * 8), *("1" * 4), *("2" * 2), "3", *("4" * 8),
+    ]  # fmt: skip
+    pairs = read_pairs(tmp_path / "pairs.txt")
+    used = {photo for first, second, _ in pairs for photo in (first, second)}
+    assert not used & set(trained)
+    assert len(pairs) == 4  # 2 persons have a pair of photos; as many of different people
+    assert "(5 images) held out" in capsys.readouterr().out
+
+
+def test_no_photo_to_hold_out_is_an_error(tmp_path):
+    write_list(tmp_path / "all.lst", [2, 2, 2])
+    with pytest.raises(InputError, match=r"holding out 0\.2 of each .* add photos or raise"):
+        main(
+            [str(tmp_path / "all.lst"), "--output", str(tmp_path / "out"), "--pairs",
+             str(tmp_path / "pairs.txt"), "--photos", "0.2"]
+        )  # fmt: skip
