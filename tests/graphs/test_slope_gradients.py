@@ -58,9 +58,9 @@ def test_slope_gradients_of_the_usual_networks(form, onednn):
 
 def test_mxnets_own_prelu_is_wrong():
     """If this fails, MXNet was repaired, and `correct_slope_gradients` is no longer needed."""
-    near_onednn = errors("stock", ["y1,GNAP", "s20,E"])
-    assert [n for n, e in near_onednn["y1,GNAP"].items() if e > WRONG] == ["conv_6sep_relu_gamma"]
-    assert [n for n, e in near_onednn["s20,E"].items() if e > WRONG] == ["relu4_1_gamma"]
+    near_onednn = errors("stock", ["y1,GNAP", "s20,E"])  # with older instructions, more are wrong
+    assert near_onednn["y1,GNAP"]["conv_6sep_relu_gamma"] > WRONG
+    assert near_onednn["s20,E"]["relu4_1_gamma"] > WRONG
     as_on_a_gpu = errors("stock", ["y1,GNAP"], onednn=False)["y1,GNAP"]
     assert min(as_on_a_gpu.values()) > WRONG
 
