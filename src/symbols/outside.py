@@ -1,8 +1,10 @@
 """Networks that are defined outside of this project: in a file, or in an installed package."""
 
+import functools
 import importlib.metadata
 import importlib.util
 import os
+import sys
 from collections.abc import Iterator
 from types import ModuleType
 
@@ -18,6 +20,7 @@ def is_outside(network: str) -> bool:
     return ".py:" in network
 
 
+@functools.cache  # a file is run once, however often its network is looked up
 def load_network(network: str) -> tuple[NetworkSpec, int]:
     """(spec, number) of FILE.py:NAME or FILE.py:NAME:NUMBER.
 
@@ -42,13 +45,15 @@ def load_network(network: str) -> tuple[NetworkSpec, int]:
 
 
 def _import_file(path: str, network: str) -> ModuleType:
-    """Runs a Python file; the module is not added to `sys.modules`."""
+    """Runs a Python file of a user, which can raise anything."""
     if not os.path.isfile(path):
         raise InputError(f"--network {network}: there is no file {path}")
-    spec = importlib.util.spec_from_file_location("network_of_user", path)
+    name = f"network_of_user:{os.path.abspath(path)}"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None  # the name ends in .py
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where dataclasses look up the types of their fields
     try:
         spec.loader.exec_module(module)
     except Exception as error:

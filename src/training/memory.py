@@ -86,7 +86,7 @@ def estimate(
 def available_bytes() -> int | None:
     """Main memory that this process can still get, as Linux says; None elsewhere."""
     free = []
-    with contextlib.suppress(OSError, ValueError, IndexError):
+    with contextlib.suppress(OSError, ValueError, LookupError):
         with open("/proc/meminfo") as file:
             lines = dict(line.split(":", 1) for line in file)
         free.append(int(lines["MemAvailable"].split()[0]) * 1024)

@@ -189,6 +189,7 @@ class Run:
             current = schedule._replace(base_rate=schedule.base_rate * self.rate_factor)
             trainer.init_optimizer(make_optimizer(current, progress.step))
             trainer.set_momentum(self._momentum)
+            self._momentum.clear()  # the trainer has copies
             hooks = self._hooks(current, loss, milestones, more_hooks)
             metric = mx.metric.CompositeEvalMetric(trainer.classifier.metrics())
             try:
@@ -230,7 +231,6 @@ class Run:
     def _roll_back(self, milestones: Milestones, error: Diverged) -> Progress:
         """Returns to the last state, with a lower learning rate; returns its progress."""
         factor = self.rate_factor * ROLLBACK_FACTOR
-        self._momentum.clear()
         self.trainer.load(*self._read())
         progress = self._restore(milestones)
         self.rate_factor = factor

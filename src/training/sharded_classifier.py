@@ -94,7 +94,8 @@ class ShardedClassifier(Classifier):
             return [*lines, *self.loss.describe(self.num_classes, embedding_size)]
         used = sum(math.ceil(self.sample_rate * shard.size) for shard in self.shards)
         lines.append(
-            f"each step uses {used} classes, those of the batch and random others "
+            f"each step uses {used} classes (or as many as a batch has images), those of the batch "
+            "and random others "
             f"(--fc7-sample {self.sample_rate:g}): loss and accuracy are those among them; the "
             "vectors of the other classes have no momentum and no weight decay in that step"
         )

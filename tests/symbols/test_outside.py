@@ -15,6 +15,10 @@ from src.symbols.table import build_embedding, find_network
 FILE = '''
 """A network of a user."""
 
+from __future__ import annotations
+
+import dataclasses
+
 from src.common.mxnet_backend import mx
 from src.symbols.spec import NetworkSpec
 from src.symbols.symbol_utils import get_fc1
@@ -31,6 +35,11 @@ def get_symbol(num_classes, num_layers, version_output="E", **versions):
 
 
 SPEC = NetworkSpec("w", "Own", "", get_symbol, [], numbers=(2, 3))
+
+
+@dataclasses.dataclass
+class Settings:
+    layers: int = 2
 
 
 def make():
