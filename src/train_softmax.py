@@ -92,8 +92,11 @@ def make_data(
         rand_mirror=bool(args.rand_mirror),
         cutoff=args.cutoff,
         threads=args.threads,
+        workers=trainer.workers,
     )
     data.last_batch = args.last_batch
+    if args.last_batch == KEEP and trainer.workers.count > 1:
+        raise InputError("--last-batch keep works with one worker only; use wrap or drop")
     remaining = data.num_samples() % args.batch_size
     if args.last_batch == KEEP and 0 < remaining < args.ctx_num:
         raise InputError(

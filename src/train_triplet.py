@@ -105,6 +105,7 @@ def make_data(
         triplet_params=[args.triplet_bag_size, args.triplet_alpha, args.triplet_max_ap],
         mx_model=trainer.module,
         threads=args.threads,
+        workers=trainer.workers,
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import FrameType, TracebackType
 from typing import Any, NoReturn, TextIO
 
+WRONG_INPUT = 2  # the exit status after an InputError, or an error of the operating system
 CLOSED_PIPE = 141  # the exit status of a program whose output pipe was closed: 128 + SIGPIPE
 INTERRUPTED = 130  # the exit status of a program that was interrupted: 128 + SIGINT
 TERMINATED = 143  # the exit status of a program that was terminated: 128 + SIGTERM
@@ -117,7 +118,7 @@ def run_command(main: Callable[[], int | None]) -> NoReturn:
         sys.exit(CLOSED_PIPE)
     except (InputError, OSError) as error:
         logging.getLogger(__name__).debug("the error came from here", exc_info=True)
-        _exit(error, f"error: {printable(str(error))}", 2)
+        _exit(error, f"error: {printable(str(error))}", WRONG_INPUT)
     except WorkerKilled as error:
         _exit(error, f"error: {printable(str(error))}", WORKER_KILLED)
     except MemoryError as error:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from src.common.errors import InputError, show_input_errors
+from src.common.launcher_link import follow_launcher
 
 __all__ = ["Parameters", "import_mxnet", "installed_wheel", "mx", "preload_cuda_libraries"]
 
@@ -131,6 +132,7 @@ def serve(mxnet: ModuleType) -> None:
     distinguishes them.
     """
     if os.environ.get(ROLE) in ("server", "scheduler"):
+        follow_launcher()
         mxnet.kvstore.kvstore_server._init_kvstore_server_module()
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from src.common.errors import InputError, StopRequested
 from src.common.mxnet_backend import mx
+from src.common.workers import Workers
 from src.formats.face_records import read_layout
 from src.formats.records import RecordReader
 from src.loading.image_batches import Augmentation, Augmenter, ImageBatches
@@ -27,7 +28,7 @@ class RecordImageIter(SampleReader, mx.io.DataIter, ABC):
     Parameters
     ----------
     batch_size
-        Over all devices.
+        Over all devices of this worker.
     data_shape
         (3, H, W)
     path_imgrec
@@ -47,6 +48,8 @@ class RecordImageIter(SampleReader, mx.io.DataIter, ABC):
         Number of decoding threads.
     seed
         By default drawn from Python's `random`, so `random.seed` makes it repeatable too.
+    workers
+        Each has its own part of every batch.
     unknown
         Arguments of other versions of 2018's iterator; they have no effect, with a warning.
 
@@ -70,6 +73,7 @@ class RecordImageIter(SampleReader, mx.io.DataIter, ABC):
         label_name: str = "softmax_label",
         threads: int = 2,
         seed: int | None = None,
+        workers: Workers | None = None,
         **unknown: Any,
     ) -> None:
         if not path_imgrec:
@@ -88,7 +92,7 @@ class RecordImageIter(SampleReader, mx.io.DataIter, ABC):
         print("id2range", len(self.id2range))
         print(len(self.imgidx))
         print("rand_mirror", int(rand_mirror))
-        self.seed = random.getrandbits(31) if seed is None else seed
+        chosen = random.getrandbits(31) if seed is None else seed
         self.shuffle = shuffle
         self.rand_mirror, self.cutoff = rand_mirror, cutoff
         self.mean = None if mean is None else np.asarray(mean, np.float32).reshape(1, 1, 3)
@@ -96,6 +100,8 @@ class RecordImageIter(SampleReader, mx.io.DataIter, ABC):
         self.provide_label = [mx.io.DataDesc(label_name, (batch_size,))]
         self._augmentation = Augmentation(rand_mirror, aug_list, mean, cutoff)
         self._threads = threads
+        self.workers = workers or Workers()
+        self.seed: int = self.workers.from_first(lambda: chosen)
         self.batches = self._new_batches()
         self.seq = self.imgidx
         self.epoch = -1
@@ -110,7 +116,15 @@ class RecordImageIter(SampleReader, mx.io.DataIter, ABC):
     def _new_batches(self) -> ImageBatches:
         """An `ImageBatches` of these records and shapes."""
         shape = self.provide_data[0].shape[1:]
-        return ImageBatches(self.reader, self.batch_size, shape, self._augmentation, self._threads)
+        part = (self.workers.rank, self.workers.count)
+        return ImageBatches(
+            self.reader, self.batch_size, shape, self._augmentation, self._threads, part
+        )
+
+    @property
+    def whole_batch_size(self) -> int:
+        """Over all devices of all workers."""
+        return self.batch_size * self.workers.count
 
     @abstractmethod
     def begin_epoch(self, epoch: int, first: int = 0) -> None:
@@ -186,18 +200,18 @@ class FaceImageIter(RecordImageIter):
     last_batch = DROP
 
     def _check_records(self) -> None:
-        if len(self.imgidx) < self.batch_size:
+        if len(self.imgidx) < self.whole_batch_size:
             log.warning(
                 "%s contains %d images, fewer than a batch of %d: a batch repeats images",
                 self.reader.path,
                 len(self.imgidx),
-                self.batch_size,
+                self.whole_batch_size,
             )
 
     @property
     def batches_per_epoch(self) -> int:
         """Number of batches in an epoch, at least 1."""
-        batches, remaining = divmod(len(self.seq), self.batch_size)
+        batches, remaining = divmod(len(self.seq), self.whole_batch_size)
         return max(batches + (remaining > 0 and self.last_batch != DROP), 1)
 
     def epoch_length(self) -> tuple[int, int]:
@@ -214,7 +228,7 @@ class FaceImageIter(RecordImageIter):
         self.epoch = epoch
         order = np.asarray(self.seq, np.int64)
         if self.last_batch == WRAP:
-            order = np.resize(order, self.batches_per_epoch * self.batch_size)
+            order = np.resize(order, self.batches_per_epoch * self.whole_batch_size)
         smaller = self.last_batch == KEEP
         self.batches.start(order, (self.seed, epoch), first, smaller_last=smaller)
 

@@ -66,6 +66,9 @@ class ImageBatches:
         (3, H, W)
     threads
         Number of decoding threads; they run in parallel because decoding releases the GIL.
+    workers
+        (number, count): of each batch, which is that many times as large, only the part with this
+        number is decoded.
 
     Attributes
     ----------
@@ -82,6 +85,7 @@ class ImageBatches:
         data_shape: Sequence[int],
         augmentation: Augmentation,
         threads: int,
+        workers: tuple[int, int] = (0, 1),
     ) -> None:
         if augmentation.aug_list:
             threads = 1  # they draw from Python's generator; only one thread keeps the order
@@ -89,6 +93,8 @@ class ImageBatches:
             raise InputError(f"{threads} decoding threads: expected at least 1")
         self.reader = reader
         self.batch_size = batch_size
+        self._part, parts = workers
+        self.whole_size = batch_size * parts
         self.data_shape = tuple(data_shape)
         self.augmentation = augmentation
         self.wait_seconds = 0.0
@@ -121,8 +127,8 @@ class ImageBatches:
             The images at the end are a smaller batch.
         """
         self._drop_pending()
-        if 0 < len(order) < self.batch_size:
-            order = np.resize(order, self.batch_size)
+        if 0 < len(order) < self.whole_size:
+            order = np.resize(order, self.whole_size)
         self._order = order
         self._stream = stream
         self._augment = augment
@@ -133,7 +139,7 @@ class ImageBatches:
     @property
     def count(self) -> int:
         """Number of batches in a pass."""
-        size = self.batch_size
+        size = self.whole_size
         return (len(self._order) + (size - 1) * self._smaller_last) // size
 
     def next_batch(self) -> tuple[np.ndarray, np.ndarray]:
@@ -168,7 +174,8 @@ class ImageBatches:
         """Starts the preparation of a batch."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="decode")
-        ids = self._order[number * self.batch_size : (number + 1) * self.batch_size]
+        first = self._first_place(number)
+        ids = self._order[first : first + self.batch_size]
         size = len(ids)
         images = np.empty((size, *self.data_shape), np.float32)
         batch = _Batch(ids, images, np.empty(size, np.float32), self._draw(number), [])
@@ -180,10 +187,15 @@ class ImageBatches:
         """(mirrored, row, column of the grey square's centre) for each image of a batch."""
         stream = self._stream if isinstance(self._stream, tuple) else (self._stream,)
         random = np.random.default_rng((*stream, number))
-        size, (_, height, width) = self.batch_size, self.data_shape
+        size, (_, height, width) = self.whole_size, self.data_shape
         mirror = random.integers(0, 2, size) * bool(self._augment and self.augmentation.rand_mirror)
         rows = random.integers(0, height, size)
-        return list(zip(mirror, rows, random.integers(0, width, size), strict=True))
+        draws = list(zip(mirror, rows, random.integers(0, width, size), strict=True))
+        return draws[self._part * self.batch_size :][: self.batch_size]
+
+    def _first_place(self, number: int) -> int:
+        """Where the images of a batch begin in the order."""
+        return number * self.whole_size + self._part * self.batch_size
 
     def _fill_places(self, batch: _Batch, places: np.ndarray) -> list[int]:
         """Fills some places of a batch; returns those whose image cannot be decoded."""
@@ -240,7 +252,7 @@ class ImageBatches:
                 bad,
                 len(self._bad_ids),
             )
-        at = self.position * self.batch_size + int(place)
+        at = self._first_place(self.position) + int(place)
         for following in range(1, len(self._order)):
             record_id = self._order[(at + following) % len(self._order)]
             if record_id not in self._bad_ids and self._fill(batch, place, record_id):

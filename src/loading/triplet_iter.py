@@ -10,6 +10,7 @@ from sklearn.preprocessing import normalize
 
 from src.common.errors import InputError, NoMoreData, StopRequested
 from src.common.mxnet_backend import mx
+from src.common.workers import Workers
 from src.formats.face_records import check_own_labels
 from src.loading.face_iter import RecordImageIter
 from src.loading.image_batches import Augmenter
@@ -41,9 +42,9 @@ class FaceImageIter(RecordImageIter):
     Parameters
     ----------
     batch_size
-        Over all devices; a multiple of 3 on each.
+        Over all devices of this worker; a multiple of 3 on each.
     ctx_num
-        Number of devices.
+        Number of devices of this worker.
     images_per_identity
         Largest number of images of one identity in a bag.
     triplet_params
@@ -86,6 +87,7 @@ class FaceImageIter(RecordImageIter):
         mx_model: mx.mod.Module | None = None,
         threads: int = 2,
         seed: int | None = None,
+        workers: Workers | None = None,
         **unknown: Any,
     ) -> None:
         self.ctx_num = ctx_num
@@ -107,6 +109,7 @@ class FaceImageIter(RecordImageIter):
             label_name,
             threads,
             seed,
+            workers,
             **unknown,
         )
         self.bag = self._new_batches()
@@ -158,7 +161,7 @@ class FaceImageIter(RecordImageIter):
     @property
     def batches_per_epoch(self) -> int:
         """Number of batches in the current epoch; 0 before the first."""
-        return len(self.seq) // self.batch_size
+        return len(self.seq) // self.whole_batch_size
 
     def epoch_length(self) -> tuple[None, int]:
         """(None, images in a bag): mining decides how many triplets an epoch has."""
@@ -202,7 +205,7 @@ class FaceImageIter(RecordImageIter):
         """
         triplets: list[Triplet] = []
         empty_bags = 0
-        while len(triplets) * 3 < self.batch_size:
+        while len(triplets) * 3 < self.whole_batch_size:
             ids, labels = self._next_bag()
             started = time.perf_counter()
             embeddings = self._embed(ids, labels)
@@ -222,7 +225,8 @@ class FaceImageIter(RecordImageIter):
                     f"{MOST_EMPTY_BAGS} bags of {self.triplet_bag_size} images in a row gave no "
                     f"triplet: {why_none(self.triplet_alpha, self.triplet_max_ap)}"
                 )
-        self.seq = arranged(triplets, self.per_batch_size // 3, self.ctx_num)
+        devices = self.ctx_num * self.workers.count
+        self.seq = arranged(triplets, self.per_batch_size // 3, devices)
 
     def _next_bag(self) -> tuple[list[int], np.ndarray]:
         """Record numbers of the next bag, grouped by identity, and an array for their labels."""
@@ -237,17 +241,20 @@ class FaceImageIter(RecordImageIter):
         """Embeddings (N, D) of unit length; writes the records' labels to `labels` (N,)."""
         assert self.mx_model is not None  # checked in the constructor
         # The last batch is filled with the bag's first images, whose embeddings are dropped.
+        size = self.whole_batch_size
         mx.nd.waitall()  # the engine does not track batch normalisation's writes to its statistics
-        padded = np.resize(ids, -(-len(ids) // self.batch_size) * self.batch_size)
+        padded = np.resize(ids, -(-len(ids) // size) * size)
         self.bag.start(padded, (self.seed, 0), augment=False)
         outputs = []
-        for begin in range(0, len(ids), self.batch_size):
+        for begin in range(0, len(ids), size):
             self.check_stop()
             images, batch_labels = self.bag.next_batch()
             batch = mx.io.DataBatch([mx.nd.array(images)], [mx.nd.array(batch_labels)])
             self.mx_model.forward(batch, is_train=False)
-            outputs.append(self.mx_model.get_outputs()[0].asnumpy())
-            labels[begin : begin + self.batch_size] = batch_labels[: len(ids) - begin]
+            embedded = self.mx_model.get_outputs()[0]
+            outputs.append(self.workers.gathered_rows("bag", embedded).asnumpy())
+            of_all = self.workers.gathered(batch_labels).ravel()
+            labels[begin : begin + size] = of_all[: len(ids) - begin]
         embeddings = np.concatenate(outputs)[: len(ids)].astype(np.float64)
         if not np.isfinite(embeddings).all():
             raise InputError(

@@ -1,10 +1,12 @@
 """The metrics of a training log: accuracy on the training batches, and the loss."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from src.common.mxnet_backend import mx
+from src.common.workers import Workers
 
 # Smaller probabilities count as this one, because the logarithm of 0 is infinite.
 SMALLEST_PROBABILITY = 1e-30
@@ -22,6 +24,27 @@ class _RunningMean(mx.metric.EvalMetric):
         self.num_inst += count
         self.global_sum_metric += total
         self.global_num_inst += count
+
+
+@contextlib.contextmanager
+def added_by_all(workers: Workers, metric: mx.metric.EvalMetric) -> Iterator[None]:
+    """Everything that the workers add to a metric in the block is added on each of them."""
+    if not workers.is_distributed:
+        yield
+        return
+    members = getattr(metric, "metrics", [metric])
+    before = [(each.sum_metric, each.num_inst) for each in members]
+    whole = [(each.global_sum_metric, each.global_num_inst) for each in members]
+    yield
+    gained = [
+        (each.sum_metric - total, each.num_inst - count)
+        for each, (total, count) in zip(members, before, strict=True)
+    ]
+    for each, local, epoch, (total, count) in zip(
+        members, before, whole, workers.total(gained).tolist(), strict=True
+    ):
+        each.sum_metric, each.num_inst = local[0] + total, local[1] + int(count)
+        each.global_sum_metric, each.global_num_inst = epoch[0] + total, epoch[1] + int(count)
 
 
 def _flat_labels(label: mx.nd.NDArray) -> mx.nd.NDArray:

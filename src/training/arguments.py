@@ -10,7 +10,7 @@ from src.common.arguments import (
     positive_int,
 )
 from src.common.errors import InputError
-from src.training.run_settings import ROLLBACK, STOP
+from src.training.run_settings import DEVICE, KVSTORES, ROLLBACK, STOP
 from src.training.schedule import COSINE, POLYNOMIAL, STEP
 
 LEARNING_RATE = 0.1
@@ -189,6 +189,21 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentG
         "--devices",
         default="",
         help="overrides CUDA_VISIBLE_DEVICES: gpu:0,gpu:1 or cpu:0,cpu:1",
+    )
+    group.add_argument(
+        "--kvstore",
+        choices=KVSTORES,
+        default=DEVICE,
+        help="where gradients are added up: in main memory, on the devices, or over the workers "
+        "of a run that recipes/launch.sh started",
+    )
+    group.add_argument(
+        "--worker-timeout",
+        type=positive_float,
+        default=1800.0,
+        metavar="SECONDS",
+        help="longest time that a worker waits for the others, for example while the first one "
+        "verifies",
     )
     return group
 

@@ -4,7 +4,6 @@ The classes of a data set are divided into ranges, the shards. Each shard comput
 images of a batch for its own classes. `ShardedClassifier` combines the shards' softmaxes.
 """
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -13,9 +12,13 @@ import numpy as np
 from src.common.mxnet_backend import mx
 from src.losses.base import ClassWeights
 from src.losses.classification import ClassificationLoss
-from src.training.class_vectors import ROWS_AT_A_TIME, initial_vectors, sample_with, squared_lengths
-
-SMALLEST_SQUARED_LENGTH = 1e-10  # added to it by MXNet's L2Normalization
+from src.training.class_vectors import (
+    ROWS_AT_A_TIME,
+    initial_vectors,
+    inverse_lengths,
+    sample_size,
+    sample_with,
+)
 
 
 class Update(NamedTuple):
@@ -105,10 +108,6 @@ class ClassShard:
         """Number of classes."""
         return self.stop - self.first
 
-    def sample_size(self, batch_size: int) -> int:
-        """Number of classes in a step: always the same, because each size needs buffers."""
-        return min(self.size, max(math.ceil(self.sample_rate * self.size), batch_size))
-
     def choose(self, labels: np.ndarray, generator: np.random.Generator) -> None:
         """Chooses the classes of a step.
 
@@ -121,7 +120,8 @@ class ClassShard:
         inside = (local >= 0) & (local < self.size)
         if self.sample_rate < 1:
             present = np.unique(local[inside])
-            self.rows = sample_with(present, self.size, self.sample_size(len(labels)), generator)
+            wanted = sample_size(self.size, self.sample_rate, len(labels))
+            self.rows = sample_with(present, self.size, wanted, generator)
             local = np.searchsorted(self.rows, np.where(inside, local, 0))
             row_ids = self._device_array(self.rows, np.int64)
             self._used = {
@@ -167,8 +167,8 @@ class ClassShard:
         logits, self._probabilities = (self._buffer(name, shape) for name in ("logits", "softmax"))
         mx.nd.FullyConnected(features, weight, num_hidden=shape[1], no_bias=True, out=logits)
         if self.loss.unit_classes:
-            # (1, S): the inverse lengths; the class vectors themselves are never copied
-            self._inverse = mx.nd.rsqrt(squared_lengths(weight) + SMALLEST_SQUARED_LENGTH)
+            # (1, S); the class vectors themselves are never copied
+            self._inverse = inverse_lengths(weight)
             mx.nd.broadcast_mul(logits, self._inverse, out=logits)
         if self.loss.has_bias:
             bias = self._used["fc7_bias"].reshape((1, -1))

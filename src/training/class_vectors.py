@@ -13,6 +13,8 @@ from src.common.mxnet_backend import mx
 # much.
 ROWS_AT_A_TIME = 1 << 12
 
+SMALLEST_SQUARED_LENGTH = 1e-10  # added by MXNet's L2Normalization
+
 ROWS_PER_SEED = 1 << 15  # from one generator; another number changes all initial class vectors
 
 
@@ -54,6 +56,11 @@ def random_vectors(
     return values * np.float32(scale)
 
 
+def sample_size(classes: int, rate: float, batch_size: int) -> int:
+    """Number of classes in a step: always the same, because each size needs buffers."""
+    return min(classes, max(math.ceil(rate * classes), batch_size))
+
+
 def sample_with(
     present: np.ndarray, count: int, wanted: int, generator: np.random.Generator
 ) -> np.ndarray:
@@ -65,8 +72,9 @@ def sample_with(
     return np.sort(np.concatenate([present, places + before]))
 
 
-def squared_lengths(vectors: mx.nd.NDArray) -> mx.nd.NDArray:
-    """(1, S) of vectors (S, D); a product with ones is faster than `mx.nd.norm`."""
+def inverse_lengths(vectors: mx.nd.NDArray) -> mx.nd.NDArray:
+    """(1, S), 1/length of vectors (S, D), with the small number that L2Normalization adds."""
+    # A product with ones is faster than `mx.nd.norm`.
     ones = mx.nd.ones((1, vectors.shape[1]), vectors.context)
     parts = [
         mx.nd.FullyConnected(
@@ -74,4 +82,5 @@ def squared_lengths(vectors: mx.nd.NDArray) -> mx.nd.NDArray:
         )
         for begin in range(0, len(vectors), ROWS_AT_A_TIME)
     ]
-    return mx.nd.concat(*parts, dim=0).reshape((1, -1))
+    squares = mx.nd.concat(*parts, dim=0).reshape((1, -1))
+    return mx.nd.rsqrt(squares + SMALLEST_SQUARED_LENGTH)

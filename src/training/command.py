@@ -4,9 +4,9 @@ Each command adds its losses, its flags and the iterator that samples its batche
 """
 
 import argparse
+import contextlib
 import functools
 import logging
-import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 
@@ -16,6 +16,7 @@ from src.common.devices import training_contexts
 from src.common.errors import InputError
 from src.common.locks import only_process
 from src.common.mxnet_backend import Parameters, mx
+from src.common.workers import Workers, join_workers
 from src.losses import registry
 from src.losses.base import Loss
 from src.losses.classification import ClassificationLoss
@@ -29,9 +30,11 @@ from src.training.from_flags import (
     embedding_of,
     loss_of,
     multipliers_of,
+    schedule_of,
     with_head,
 )
 from src.training.hooks import Hook
+from src.training.joint_start import check_alike, only_first_speaks
 from src.training.optimizer import make_optimizer
 from src.training.preparation import (
     TrainingSet,
@@ -43,7 +46,7 @@ from src.training.preparation import (
 from src.training.resume import DATA_SET, data_set_identity, state_path
 from src.training.run import Run
 from src.training.run_settings import ResumableData, RunSettings
-from src.training.schedule import STEP, Schedule, describe, learning_rate_steps
+from src.training.schedule import Schedule, describe
 from src.training.seeds import chosen_seed, seed_generators
 from src.training.sharded_classifier import check_divisible
 from src.training.trainer import Trainer
@@ -55,7 +58,7 @@ log = logging.getLogger(__name__)
 IDENTITY = (
     *("network", "version_se", "version_input", "version_output", "version_unit", "version_act"),
     *("emb_size", "loss_type", "num_classes", "batch_size", "ctx_num"),
-    *("fc7_shard", "fc7_sample"),
+    *("fc7_shard", "fc7_sample", "num_workers"),
 )
 
 Groups = dict[str, argparse._ArgumentGroup]
@@ -67,6 +70,7 @@ def shared_parser(
 ) -> tuple[argparse.ArgumentParser, Groups]:
     """A parser with the flags of both commands, and its groups by title."""
     parser = make_parser(description)
+    parser.set_defaults(num_workers=1)  # `begin` counts them
     groups = {
         group.title or "": group
         for group in (
@@ -117,7 +121,7 @@ def check_flags(parser: argparse.ArgumentParser, args: argparse.Namespace) -> No
         parser.error(str(error))
 
 
-def begin(args: argparse.Namespace) -> tuple[list[mx.Context], TrainingSet]:
+def begin(args: argparse.Namespace, workers: Workers) -> tuple[list[mx.Context], TrainingSet]:
     """(contexts, training set); seeds the generators, completes `args` and prints what it found.
 
     2018: the values that depend on devices and data set are added to `args`, where `get_symbol`
@@ -133,7 +137,11 @@ def begin(args: argparse.Namespace) -> tuple[list[mx.Context], TrainingSet]:
         print("gpu num:", len(contexts))
     else:
         print("use cpu" if len(contexts) == 1 else f"use cpu, {len(contexts)} times")
-    args.ctx_num = len(contexts)
+    args.ctx_num, args.num_workers = len(contexts), workers.count
+    if workers.is_distributed:
+        print("workers", workers.count)
+        if getattr(args, "noise_sgd", 0.0):  # train_softmax has no such flag
+            raise InputError("--noise-sgd does not work with --kvstore dist_sync: leave one out")
     args.num_layers = find_network(args.network)[1]
     print("num_layers", args.num_layers)
     args.per_batch_size = args.per_batch_size or arguments.PER_BATCH_SIZE
@@ -145,51 +153,37 @@ def begin(args: argparse.Namespace) -> tuple[list[mx.Context], TrainingSet]:
     args.image_h, args.image_w = training_set.image_size
     print("image_size", training_set.image_size)
     print("num_classes", args.num_classes)
-    args.seed = chosen_seed(args.seed)
+    args.seed = workers.from_first(lambda: chosen_seed(args.seed))
     seed_generators(args.seed)
     print("Called with argument:", args)
     return contexts, training_set
 
 
-def settings_of(args: argparse.Namespace) -> RunSettings:
-    """The settings of a run; creates the folder of `--prefix`, and moves an earlier run aside."""
+def prepare_prefix(args: argparse.Namespace) -> None:
+    """Creates the folder of `--prefix`, and moves an earlier run aside."""
     folder = os.path.dirname(args.prefix) or "."
     os.makedirs(folder, exist_ok=True)
     if not os.access(folder, os.W_OK):
         raise InputError(f"--prefix {args.prefix}: cannot write to {folder}")
     if args.start_over:
         move_aside(args.prefix)
+
+
+def settings_of(args: argparse.Namespace, workers: Workers) -> RunSettings:
+    """The settings of a run."""
     identity = {name: getattr(args, name) for name in IDENTITY if hasattr(args, name)}
-    identity[DATA_SET] = data_set_identity(args.data_dir)
+    identity[DATA_SET] = data_set = data_set_identity(args.data_dir)
+    check_alike(workers, args.ctx_num, args.batch_size, data_set["checksum"])
     return RunSettings(
-        args.prefix, args.ckpt, args.verbose, args.resume, args.seed, identity, args.on_nan
+        args.prefix,
+        args.ckpt,
+        args.verbose,
+        args.resume,
+        args.seed,
+        identity,
+        args.on_nan,
+        args.kvstore,
     )
-
-
-def schedule_of(args: argparse.Namespace, loss: Loss, batches_per_epoch: int | None) -> Schedule:
-    """The schedule of a run; prints its steps."""
-    steps = learning_rate_steps(args.lr_steps, loss, args.batch_size)
-    if args.lr_scheduler == STEP:
-        print("lr_steps", steps)
-    # 2018: --beta-freeze delays the steps of every loss; train_triplet has no such flag.
-    delay = getattr(loss, "beta_freeze", getattr(args, "beta_freeze", 0))
-    schedule = Schedule(
-        args.lr,
-        steps,
-        batches_per_epoch,
-        args.end_epoch,
-        args.max_steps,
-        delay,
-        args.lr_scheduler,
-        args.warmup_steps,
-    )
-    if schedule.form != STEP and math.isinf(schedule.last_step):  # epochs of triplets differ
-        raise InputError(f"--lr-scheduler {schedule.form} needs --max-steps with this loss")
-    if schedule.warmup >= schedule.last_step:
-        raise InputError(
-            f"--warmup-steps {schedule.warmup}: the run ends after batch {schedule.last_step}"
-        )
-    return schedule
 
 
 def announce(
@@ -197,7 +191,8 @@ def announce(
 ) -> None:
     """Logs the length of the run, its rates, and what to expect of the loss."""
     expectation = classifier.describe(args.emb_size)
-    for line in [*describe(schedule, images, args.batch_size), *expectation]:
+    batch_size = args.batch_size * args.num_workers
+    for line in [*describe(schedule, images, batch_size), *expectation]:
         log.info(line)
 
 
@@ -211,25 +206,31 @@ def train(args: argparse.Namespace, make_data: MakeData, hooks: Sequence[Hook] =
     hooks
         Called after the run's own hooks.
     """
-    contexts, training_set = begin(args)
-    with only_process(lock_path(args.prefix), f"--prefix {args.prefix}"):
-        if args.ckpt and not args.start_over:
-            refuse_earlier_run(args.prefix, args.resume)
-        _train(args, contexts, training_set, make_data, hooks)
+    workers = join_workers(args.kvstore, args.worker_timeout)
+    with workers.together(), only_first_speaks(workers):
+        contexts, training_set = begin(args, workers)
+        with contextlib.ExitStack() as held:
+            if workers.is_first:  # it writes all files
+                lock = only_process(lock_path(args.prefix), f"--prefix {args.prefix}")
+                held.enter_context(lock)
+                if args.ckpt and not args.start_over:
+                    refuse_earlier_run(args.prefix, args.resume)
+            _train(args, contexts, workers, training_set, make_data, hooks)
 
 
 def _train(
     args: argparse.Namespace,
     contexts: list[mx.Context],
+    workers: Workers,
     training_set: TrainingSet,
     make_data: MakeData,
     hooks: Sequence[Hook],
 ) -> None:
-    classifier = divided(classifier_of(args), args, contexts)
+    classifier = divided(classifier_of(args), args, contexts, workers)
     loss = classifier.loss
     # The parameters of a resumed run come from its state; this checkpoint may no longer exist.
     resumed = args.resume and os.path.exists(state_path(args.prefix))
-    pretrained = "" if resumed else args.pretrained
+    pretrained = args.pretrained if workers.is_first and not resumed else ""
     arg_params, aux_params = load_pretrained(pretrained, classifier.num_classes or None)
     if pretrained and args.lr >= arguments.LEARNING_RATE:
         log.warning(
@@ -240,11 +241,15 @@ def _train(
     if arg_params and aux_params:
         given = {*arg_params, *aux_params}
         warn_of_other_head(given, args.version_output, functools.partial(with_head, args))
-    trainer = Trainer(embedding_of(args), classifier, contexts)
+    trainer = Trainer(embedding_of(args), classifier, contexts, workers)
     arg_params = adopt_parameters(trainer.symbol, arg_params)
     train_data = make_data(args, training_set, trainer)
-    targets = load_targets(args.data_dir, args.target, training_set.image_size)
-    run = Run(trainer, train_data, settings_of(args))
+    verified = args.target if workers.is_first else ""
+    targets = load_targets(args.data_dir, verified, training_set.image_size)
+    settings = settings_of(args, workers)
+    if workers.is_first:
+        prepare_prefix(args)
+    run = Run(trainer, train_data, settings)
     data_shape = train_data.provide_data[0].shape[1:]
     memory.check(memory.estimate(trainer, args.per_batch_size, data_shape, args.mom > 0), contexts)
     run.bind(initializer(args.network), arg_params, aux_params)
@@ -265,7 +270,7 @@ def _train(
             schedule,
             args.mom,
             args.wd,
-            args.ctx_num,
+            args.ctx_num * args.num_workers,
             getattr(args, "noise_sgd", 0.0),  # train_softmax has no such flag
             {"fc7_weight": lr_mult},
             {"fc7_weight": wd_mult},

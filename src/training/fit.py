@@ -2,7 +2,6 @@
 
 import logging
 import math
-import threading
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -21,7 +20,7 @@ class TrainingData(Protocol):
     """What the loop needs from an iterator.
 
     Work of more than a few seconds calls `stop_requested`, and raises `StopRequested` if it is true
-    after taking back what it has changed.
+    after taking back what it has changed. All workers of a run call it equally often.
     """
 
     stop_requested: Callable[[], bool]
@@ -62,12 +61,12 @@ def fit(
     started_at = progress.step
     progress.eval_metric = metric
     with stop_on_signals() as stop:
-        train_data.stop_requested = stop.is_set
+        train_data.stop_requested = lambda: trainer.workers.any(stop.is_set())
         while progress.epoch < schedule.end_epoch:
             started = time.perf_counter()
             _reset_epoch(metric)
             try:
-                if _run_epoch(trainer, train_data, schedule, hook, progress, stop):
+                if _run_epoch(trainer, train_data, schedule, hook, progress):
                     break
                 _log_epoch(progress, metric, time.perf_counter() - started)
                 hook.after_epoch(trainer, progress)
@@ -82,7 +81,7 @@ def fit(
                     raise
                 log.warning("training ends here: %s", reason)
                 return False
-        return stop.is_set()
+        return train_data.stop_requested()
 
 
 def _run_epoch(
@@ -91,7 +90,6 @@ def _run_epoch(
     schedule: Schedule,
     hook: Hook,
     progress: Progress,
-    stop: threading.Event,
 ) -> bool:
     """Trains one epoch; returns whether the run has ended."""
     limit = schedule.max_steps if schedule.max_steps > 0 else math.inf
@@ -105,7 +103,7 @@ def _run_epoch(
         trainer.step(batch, progress.step)
         trainer.update_metric(progress.eval_metric, batch.label)
         hook.after_step(trainer, progress)
-        if stop.is_set():
+        if train_data.stop_requested():
             return True
     return True
 

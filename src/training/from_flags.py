@@ -1,14 +1,18 @@
-"""The network, loss and classifier that the flags of a training command describe."""
+"""The network, loss, classifier and schedule that the flags of a training command describe."""
 
 import argparse
+import math
 from collections.abc import Sequence
 
+from src.common.errors import InputError
 from src.common.mxnet_backend import mx
+from src.common.workers import Workers
 from src.losses import registry
 from src.losses.base import ClassWeights, Loss
 from src.losses.classification import ClassificationLoss
 from src.symbols.table import build_embedding
 from src.training.classifiers import Classifier, DenseClassifier
+from src.training.schedule import STEP, Schedule, learning_rate_steps
 from src.training.sharded_classifier import ShardedClassifier
 
 
@@ -48,14 +52,45 @@ def classifier_of(args: argparse.Namespace) -> DenseClassifier:
 
 
 def divided(
-    classifier: DenseClassifier, args: argparse.Namespace, contexts: Sequence[mx.Context]
+    classifier: DenseClassifier,
+    args: argparse.Namespace,
+    contexts: Sequence[mx.Context],
+    workers: Workers,
 ) -> Classifier:
     """The classifier, divided among the devices if `--fc7-shard` or `--fc7-sample` says so."""
     if not getattr(args, "fc7_shard", False):
         return classifier
-    return ShardedClassifier(classifier.loss, classifier.weights, contexts, args.fc7_sample)
+    return ShardedClassifier(
+        classifier.loss, classifier.weights, contexts, args.fc7_sample, workers
+    )
 
 
 def multipliers_of(args: argparse.Namespace) -> tuple[float, float]:
     """Learning-rate and weight-decay multipliers of the class vectors."""
     return getattr(args, "fc7_lr_mult", 1.0), getattr(args, "fc7_wd_mult", 1.0)
+
+
+def schedule_of(args: argparse.Namespace, loss: Loss, batches_per_epoch: int | None) -> Schedule:
+    """The schedule of a run; prints its steps."""
+    steps = learning_rate_steps(args.lr_steps, loss, args.batch_size * args.num_workers)
+    if args.lr_scheduler == STEP:
+        print("lr_steps", steps)
+    # 2018: --beta-freeze delays the steps of every loss; train_triplet has no such flag.
+    delay = getattr(loss, "beta_freeze", getattr(args, "beta_freeze", 0))
+    schedule = Schedule(
+        args.lr,
+        steps,
+        batches_per_epoch,
+        args.end_epoch,
+        args.max_steps,
+        delay,
+        args.lr_scheduler,
+        args.warmup_steps,
+    )
+    if schedule.form != STEP and math.isinf(schedule.last_step):  # epochs of triplets differ
+        raise InputError(f"--lr-scheduler {schedule.form} needs --max-steps with this loss")
+    if schedule.warmup >= schedule.last_step:
+        raise InputError(
+            f"--warmup-steps {schedule.warmup}: the run ends after batch {schedule.last_step}"
+        )
+    return schedule

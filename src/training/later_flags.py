@@ -32,7 +32,6 @@ HINTS = {
     "--output-dir": "--prefix FOLDER/model",
     "--pretrained-epoch": "--pretrained PREFIX,EPOCH",
     "--frequent": "nothing: speed is logged every 20 batches",
-    "--kvstore": NEEDLESS,
     "--local-rank": NEEDLESS,
     "--worker-id": NEEDLESS,
     "--config": "a flag for each setting, see --help",

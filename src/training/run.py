@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from src.checkpoints.names import params_path
-from src.common.errors import INTERRUPTED, InputError
+from src.common.errors import INTERRUPTED
 from src.common.mxnet_backend import Parameters, mx
 from src.losses.base import Loss
 from src.training.fit import fit
@@ -40,6 +40,7 @@ from src.training.schedule import Schedule
 from src.training.seeds import seed_generators
 from src.training.stopping import Diverged
 from src.training.trainer import Trainer
+from src.training.verification import checked
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class Run:
 
     def __init__(self, trainer: Trainer, train_data: ResumableData, settings: RunSettings) -> None:
         self.trainer = trainer
+        self.workers = trainer.workers
         self.train_data = train_data
         self.settings = settings
         self.seed = trainer.classifier.seed = settings.seed
@@ -77,23 +79,32 @@ class Run:
         """Binds the trainer, with the parameters of the state, the given ones, or new ones."""
         data_shape = self.train_data.provide_data[0].shape
         if self.settings.resume:
-            if os.path.exists(self.path):
+            if self._has_state():
                 arg_params, aux_params = self._read()
             else:
                 log.info("there is no %s: the run starts at the first batch", self.path)
         self.trainer.bind(data_shape[0], data_shape[1:], initializer, arg_params, aux_params)
 
+    def _has_state(self) -> bool:
+        return self.workers.from_first(lambda: os.path.exists(self.path))
+
     def _read(self) -> tuple[Parameters, Parameters]:
-        arrays, self._numbers = read_state(self.path)
+        """The parameters of the state, on the first worker; its numbers are told to all."""
         kinds: dict[str, Parameters] = {"arg": {}, "aux": {}, "momentum": self._momentum}
-        with as_state(self.path):
-            check_same_run(self.path, self._numbers["identity"], self.settings.identity)
-            for key, array in arrays.items():
-                kind, _, name = key.partition(":")
-                kinds[kind][name] = array
-            for name, array in self._momentum.items():
-                if array.shape != kinds["arg"][name].shape:
-                    raise ValueError(f"momentum of {name}")
+
+        def read() -> dict[str, Any]:
+            arrays, numbers = read_state(self.path)
+            with as_state(self.path):
+                check_same_run(self.path, numbers["identity"], self.settings.identity)
+                for key, array in arrays.items():
+                    kind, _, name = key.partition(":")
+                    kinds[kind][name] = array
+                for name, array in self._momentum.items():
+                    if array.shape != kinds["arg"][name].shape:
+                        raise ValueError(f"momentum of {name}")
+            return numbers
+
+        self._numbers = self.workers.from_first(read)
         return kinds["arg"], kinds["aux"]
 
     @property
@@ -123,13 +134,15 @@ class Run:
     def _save_state(
         self, trainer: Trainer, progress: Progress, milestones_state: dict[str, Any]
     ) -> None:
-        """Writes everything that `_restore` needs."""
+        """Writes everything that `_restore` needs; all workers take part."""
         # MXNet has no public API for the state of its generator. So all generators are seeded again
         # here, in the same way as when the run is restored.
         seed_generators(self.seed, progress.step)
         trainer.average_statistics()
         arg_params, aux_params = trainer.parameters()
         kinds = {"arg": arg_params, "aux": aux_params, "momentum": trainer.momentum()}
+        if not self.workers.is_first:
+            return
         arrays = {
             f"{kind}:{name}": array
             for kind, named in kinds.items()
@@ -175,11 +188,13 @@ class Run:
         trainer, settings = self.trainer, self.settings
         milestones = Milestones(
             settings.verbose,
-            lambda trainer, step: _checked(trainer, step, verify),
+            lambda trainer, step: checked(trainer, step, verify),
             CheckpointRule(settings.ckpt),
             lambda trainer, number: trainer.save(settings.prefix, number),
             self._save_state,
-            lambda number: os.path.exists(params_path(settings.prefix, number)),
+            lambda number: self.workers.from_first(
+                lambda: os.path.exists(params_path(settings.prefix, number))
+            ),
         )
         progress = self._restore(milestones)
         milestones.write_missing(trainer, progress)
@@ -187,7 +202,7 @@ class Run:
         while True:
             started_at = progress.step
             current = schedule._replace(base_rate=schedule.base_rate * self.rate_factor)
-            trainer.init_optimizer(make_optimizer(current, progress.step))
+            trainer.init_optimizer(make_optimizer(current, progress.step), settings.kvstore)
             trainer.set_momentum(self._momentum)
             self._momentum.clear()  # the trainer has copies
             hooks = self._hooks(current, loss, milestones, more_hooks)
@@ -215,7 +230,9 @@ class Run:
                 FiniteLoss(),
                 *more_hooks,  # before the metrics are reset
                 RateChange(schedule),
-                SpeedLine(data.batch_size, schedule.last_step, data.wait_seconds),
+                SpeedLine(
+                    data.batch_size * self.workers.count, schedule.last_step, data.wait_seconds
+                ),
                 RateLine(schedule),
                 StepValueLine(loss),
                 milestones,
@@ -226,7 +243,7 @@ class Run:
     def _can_roll_back(self) -> bool:
         """Whether `--on-nan rollback` is set, and the run has a state. `--ckpt 0` writes none."""
         settings = self.settings
-        return settings.on_nan == ROLLBACK and settings.ckpt > 0 and os.path.exists(self.path)
+        return settings.on_nan == ROLLBACK and settings.ckpt > 0 and self._has_state()
 
     def _roll_back(self, milestones: Milestones, error: Diverged) -> Progress:
         """Returns to the last state, with a lower learning rate; returns its progress."""
@@ -270,18 +287,3 @@ class Run:
         prefix, number = self.settings.prefix, milestones.saved_number
         good = params_path(prefix, number) if number else "none"
         return f"Last good checkpoint: {good}; {loss.remedy}"
-
-
-def _checked(trainer: Trainer, step: int, verify: Verify) -> list[float]:
-    """What `verify` returns; `Diverged` if parameters or embeddings are not finite.
-
-    The devices get the same statistics, so what is verified is what a checkpoint contains.
-    """
-    trainer.average_statistics()
-    broken = trainer.non_finite()
-    if broken:
-        raise Diverged(f"batch {step}: these parameters are not finite: {', '.join(broken[:6])}")
-    try:
-        return verify(trainer, step)
-    except InputError as error:  # the sets were checked when they were read
-        raise Diverged(f"batch {step}: {error}") from None

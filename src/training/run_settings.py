@@ -13,6 +13,7 @@ MakeOptimizer = Callable[[Schedule, int], mx.optimizer.Optimizer]
 """Takes the schedule, and the number of batches that the run has already trained on."""
 
 STOP, ROLLBACK = "stop", "rollback"
+LOCAL, DEVICE, DISTRIBUTED = KVSTORES = ("local", "device", "dist_sync")
 
 
 class ResumableData(TrainingData, Protocol):
@@ -37,8 +38,8 @@ class ResumableData(TrainingData, Protocol):
 class RunSettings(NamedTuple):
     """The settings of a run.
 
-    `prefix`, `ckpt`, `verbose`, `resume`, `seed`, `on_nan` are the flags of that name. `identity`
-    contains the settings that must be the same when the run is resumed.
+    `prefix`, `ckpt`, `verbose`, `resume`, `seed`, `on_nan`, `kvstore` are the flags of that name.
+    `identity` contains the settings that must be the same when the run is resumed.
     """
 
     prefix: str
@@ -48,3 +49,4 @@ class RunSettings(NamedTuple):
     seed: int
     identity: dict[str, Any]
     on_nan: str = STOP
+    kvstore: str = DEVICE

@@ -15,11 +15,14 @@ import numpy as np
 
 from src.common.errors import InputError
 from src.common.mxnet_backend import Parameters, mx
+from src.common.workers import Workers
 from src.losses.base import ClassWeights, Loss
 from src.losses.classification import ClassificationLoss
 from src.losses.metrics import MeanMetric
 from src.training.class_shard import ClassShard, Update
+from src.training.class_vectors import sample_size
 from src.training.classifiers import FLOAT, Classifier
+from src.training.shared_rows import Part, collected, distribute
 from src.training.softmax_parts import Statistics, combine
 
 LARGEST_ARRAY = 1 << 31  # elements, in MXNet 1.9.1
@@ -45,8 +48,11 @@ class ShardedClassifier(Classifier):
     weights
         Size and multipliers of the class vectors.
     contexts
+        Of this worker.
     sample_rate
         Share of the classes in a step, above 0; 1 uses all.
+    workers
+        The classes are divided among the devices of all of them.
     """
 
     def __init__(
@@ -55,6 +61,7 @@ class ShardedClassifier(Classifier):
         weights: ClassWeights,
         contexts: Sequence[mx.Context],
         sample_rate: float = 1.0,
+        workers: Workers | None = None,
     ) -> None:
         self.loss: ClassificationLoss = check_divisible(loss)
         if weights.num_classes * weights.embedding_size >= LARGEST_ARRAY:
@@ -67,13 +74,16 @@ class ShardedClassifier(Classifier):
         self.num_classes = weights.num_classes
         self.contexts = list(contexts)
         self.sample_rate = sample_rate
-        bounds = np.linspace(0, weights.num_classes, len(self.contexts) + 1).astype(int).tolist()
+        self.workers = workers or Workers()
+        self.devices = len(self.contexts) * self.workers.count
+        bounds = np.linspace(0, weights.num_classes, self.devices + 1).astype(int).tolist()
+        parts = [part for part in itertools.pairwise(bounds) if part[1] > part[0]]
+        self.sizes = [stop - first for first, stop in parts]
+        self.first_shard = self.workers.rank * len(self.contexts)
+        own = parts[self.first_shard : self.first_shard + len(self.contexts)]
         self.shards = [
             ClassShard(self.loss, weights, first, stop, context, sample_rate)
-            for (first, stop), context in zip(
-                itertools.pairwise(bounds), self.contexts, strict=True
-            )
-            if stop > first
+            for (first, stop), context in zip(own, self.contexts, strict=False)
         ]
         self._has_gradients = False
 
@@ -88,11 +98,12 @@ class ShardedClassifier(Classifier):
 
     def describe(self, embedding_size: int) -> list[str]:
         """How the classes are divided, and what to expect of the loss."""
-        largest = max(shard.size for shard in self.shards)
-        lines = [f"the {self.num_classes} classes are divided: up to {largest} on each device"]
+        lines = [
+            f"the {self.num_classes} classes are divided: up to {max(self.sizes)} on each device"
+        ]
         if self.sample_rate == 1:
             return [*lines, *self.loss.describe(self.num_classes, embedding_size)]
-        used = sum(math.ceil(self.sample_rate * shard.size) for shard in self.shards)
+        used = sum(math.ceil(self.sample_rate * size) for size in self.sizes)
         lines.append(
             f"each step uses {used} classes (or as many as a batch has images), those of the batch "
             "and random others "
@@ -107,10 +118,10 @@ class ShardedClassifier(Classifier):
 
     def bytes_per_device(self, batch_size: int, has_momentum: bool) -> int:
         """Class vectors, momentum, the sample, and two of logits, of the largest part."""
-        images, size = batch_size * len(self.contexts), self.weights.embedding_size
-        largest = max(self.shards, key=lambda shard: shard.size)
-        used = largest.sample_size(images)
-        vectors = (1 + has_momentum) * largest.size + used * (self.sample_rate < 1)
+        images, size = batch_size * self.devices, self.weights.embedding_size
+        largest = max(self.sizes)
+        used = sample_size(largest, self.sample_rate, images)
+        vectors = (1 + has_momentum) * largest + used * (self.sample_rate < 1)
         return FLOAT * (vectors * size + 2 * images * used)
 
     def label_shapes(self, batch_size: int) -> list[tuple[str, tuple[int, ...]]]:
@@ -120,23 +131,38 @@ class ShardedClassifier(Classifier):
     def forward_backward(self, module: mx.mod.Module, batch: mx.io.DataBatch, step: int) -> None:
         """Computes all gradients of a batch."""
         module.forward(mx.io.DataBatch(batch.data), is_train=True)
-        features = module.get_outputs()[1]
-        labels = batch.label[0].asnumpy().reshape(len(features), -1)[:, 0].astype(np.int64)
-        told = []
-        for number, shard in enumerate(self.shards):
+        own_features = module.get_outputs()[1]
+        images = len(own_features)
+        labels = batch.label[0].asnumpy().reshape(images, -1)[:, 0]
+        labels = self.workers.gathered(labels).ravel().astype(np.int64)
+        features = self.workers.gathered_rows("features", own_features)
+        told = {}
+        for number, shard in enumerate(self.shards, self.first_shard):
             shard.choose(labels, np.random.default_rng((self.seed, step, number)))
-            told.append(shard.forward(features.as_in_context(shard.context)))
-        # (shards, 4, N)
-        table = np.stack([array.asnumpy() for array in told]).astype(np.float64)
-        shares, own_probability, self._results = combine(Statistics(*table.transpose(1, 0, 2)))
-        home = features.context
+            told[number] = shard.forward(features.as_in_context(shard.context))
+        shares, own_probability, results = combine(Statistics(*self._of_all_shards(told, labels)))
         gradient = mx.nd.zeros_like(features)
-        for shard, share in zip(self.shards, shares, strict=True):
-            gradient += shard.backward(share, own_probability).as_in_context(home)
+        for number, shard in enumerate(self.shards, self.first_shard):
+            part = shard.backward(shares[number], own_probability)
+            gradient += part.as_in_context(gradient.context)
+        self.workers.add_up("features", [gradient])
+        own = slice(self.workers.rank * images, (self.workers.rank + 1) * images)
+        self._results = {name: values[own] for name, values in results.items()}
         # The optimizer divides the sum over the devices by their number; see `make_optimizer`.
-        gradient *= len(self.contexts)
+        gradient = gradient[own] * self.devices
         module.backward([gradient, gradient])  # the first output passes none on
         self._has_gradients = True
+
+    def _of_all_shards(self, told: dict[int, mx.nd.NDArray], labels: np.ndarray) -> np.ndarray:
+        """The statistics (4, shards, N), float64, given those of this worker by shard number."""
+        table = np.zeros((len(self.sizes), 4, len(labels)), np.float32)
+        for number, array in told.items():
+            table[number] = array.asnumpy()
+        if self.workers.is_distributed:
+            exchanged = mx.nd.array(table)
+            self.workers.add_up("statistics", [exchanged])
+            table = exchanged.asnumpy()
+        return table.astype(np.float64).transpose(1, 0, 2)
 
     def update(self, module: mx.mod.Module, optimizer: mx.optimizer.Optimizer, step: int) -> None:
         """Updates all parameters from their gradients."""
@@ -168,20 +194,32 @@ class ShardedClassifier(Classifier):
         return self._joined([shard.arrays for shard in self.shards])
 
     def _joined(self, parts: list[Parameters]) -> Parameters:
-        """Arrays of all shards by name; the arrays themselves, not copies, if there is one."""
+        """Arrays of all shards by name; the arrays themselves, not copies, if there is one.
+
+        Several workers have them on the first one only.
+        """
         joined = {}
-        for name in parts[0]:
-            arrays = [part[name].as_in_context(mx.cpu()) for part in parts]
-            joined[name] = arrays[0] if len(arrays) == 1 else mx.nd.concat(*arrays, dim=0)
-            if name == "fc7_bias":
-                joined[name] = joined[name].reshape((-1,))
+        for name in self.workers.from_first(lambda: list(parts[0])):
+            placed = self._placed(name, parts)
+            array = (
+                placed[0][1].as_in_context(mx.cpu())
+                if self.devices == 1
+                else collected(self.workers, placed, self._shape(name))
+            )
+            if array is not None:
+                joined[name] = array.reshape((-1,)) if name == "fc7_bias" else array
         return joined
 
     def _distribute(self, given: Parameters, parts: list[Parameters]) -> None:
-        for shard, part in zip(self.shards, parts, strict=True):
-            for name, array in part.items():
-                if name in given:
-                    array[:] = given[name][shard.first : shard.stop].reshape(array.shape)
+        """Writes the first worker's arrays to those of the shards."""
+        for name in self.workers.from_first(lambda: [n for n in parts[0] if n in given]):
+            distribute(self.workers, given.get(name), self._placed(name, parts), self._shape(name))
+
+    def _placed(self, name: str, parts: list[Parameters]) -> list[Part]:
+        return [(shard.first, part[name]) for shard, part in zip(self.shards, parts, strict=True)]
+
+    def _shape(self, name: str) -> tuple[int, int]:
+        return (self.num_classes, 1 if name == "fc7_bias" else self.weights.embedding_size)
 
     def set_own_parameters(
         self, arg_params: Parameters | None, initializer: mx.init.Initializer
@@ -190,7 +228,7 @@ class ShardedClassifier(Classifier):
         given = arg_params or {}
         for shard in self.shards:
             shard.allocate()
-        if "fc7_weight" not in given:
+        if not self.workers.from_first(lambda: "fc7_weight" in given):
             for shard in self.shards:
                 shard.initialise(initializer, self.num_classes, self.seed)
         self._distribute(given, [shard.arrays for shard in self.shards])
@@ -214,10 +252,7 @@ class ShardedClassifier(Classifier):
 
     def set_own_momentum(self, momentum: Parameters) -> None:
         """Restores the momentum."""
+        names = self.workers.from_first(lambda: [n for n in self.shards[0].arrays if n in momentum])
         for shard in self.shards:
-            shard.momentum = {
-                name: mx.nd.zeros_like(array)
-                for name, array in shard.arrays.items()
-                if name in momentum
-            }
+            shard.momentum = {name: mx.nd.zeros_like(shard.arrays[name]) for name in names}
         self._distribute(momentum, [shard.momentum for shard in self.shards])

@@ -1,25 +1,22 @@
 """The network during training: binding, updates, checkpoints and momentum."""
 
+import itertools
 import logging
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from src.checkpoints.files import save_checkpoint
-from src.checkpoints.parameters import (
-    CLASSIFIER_PARAMETERS,
-    compare,
-    describe_embedding,
-    describe_size,
-)
-from src.common.errors import InputError, listed
+from src.checkpoints.names import params_path
 from src.common.mxnet_backend import Parameters, mx
+from src.common.workers import Workers
 from src.graphs.bound import BoundGraph
-from src.graphs.shapes import infer_shapes
+from src.losses.metrics import added_by_all
 from src.training.classifiers import Classifier
+from src.training.given_parameters import check_given, initial_parts
 
 log = logging.getLogger()  # 2018: its lines begin with "INFO:root:"
 
@@ -45,7 +42,9 @@ class Trainer:
         The embedding (N, D); its inputs are `data` and the parameters.
     classifier
     contexts
-        The batch is divided evenly among them.
+        The batch of this worker is divided evenly among them.
+    workers
+        Each has its own part of the batch; all keep the same parameters.
 
     Attributes
     ----------
@@ -60,9 +59,15 @@ class Trainer:
     """
 
     def __init__(
-        self, backbone: mx.sym.Symbol, classifier: Classifier, contexts: Sequence[mx.Context]
+        self,
+        backbone: mx.sym.Symbol,
+        classifier: Classifier,
+        contexts: Sequence[mx.Context],
+        workers: Workers | None = None,
     ) -> None:
         self.classifier = classifier
+        self.workers = workers or Workers()
+        self.devices = len(contexts) * self.workers.count
         self.symbol = classifier.saved_graph(backbone)
         self.on_cpu = contexts[0].device_type == "cpu"
         self.backbone = backbone
@@ -94,108 +99,66 @@ class Trainer:
         label_shapes = self.classifier.label_shapes(batch_size)
         if arg_params:
             inputs = {**dict(shapes), "softmax_label": (batch_size,)}
-            self._check_given(inputs, arg_params, aux_params or {})
+            check_given(self.symbol, inputs, arg_params, aux_params or {})
         self.module.bind(data_shapes=shapes, label_shapes=label_shapes or None, for_training=True)
         self.classifier.set_own_parameters(arg_params, initializer)
         if self._graph.parts:
-            arg_params = self._initial_parts(initializer, dict(shapes), arg_params or {})
+            fed = {"data", *self._label_names}
+            given = arg_params or {}
+            arg_params = initial_parts(self._graph, fed, dict(shapes), initializer, given)
         self.module.init_params(
             initializer, arg_params=arg_params, aux_params=aux_params, allow_missing=True
         )
+        self._copy_first()
+
+    def _copy_first(self) -> None:
+        """Gives the first worker's parameters to all."""
+        if self.workers.is_distributed:
+            parameters = self.module.get_params()
+            for name, array in itertools.chain(*(arrays.items() for arrays in parameters)):
+                self.workers.copy_first(name, array)
+            self.module._exec_group.set_params(*parameters)
 
     def load(self, arg_params: Parameters, aux_params: Parameters) -> None:
-        """Replaces all parameters, given those that `parameters` returned."""
+        """Replaces all parameters, given those that `parameters` returned on the first worker."""
         mx.nd.waitall()
-        bound = self._graph.to_bound(arg_params, aux_params)
-        self.module.set_params(*bound, allow_extra=True)
+        if self.workers.is_first:
+            bound = self._graph.to_bound(arg_params, aux_params)
+            self.module.set_params(*bound, allow_extra=True)
+        self._copy_first()
         self.classifier.set_own_parameters(arg_params, mx.init.Zero())
-
-    def _check_given(
-        self,
-        input_shapes: dict[str, tuple[int, ...]],
-        arg_params: Parameters,
-        aux_params: Parameters,
-    ) -> None:
-        found = compare(self.symbol, arg_params, aux_params, input_shapes)
-        if 2 * len(found.missing) > found.needed:
-            raise InputError(
-                f"{len(found.missing)} of the network's {found.needed} arrays are not in the "
-                "checkpoint: use the --network and --version-* that it was trained with. "
-                f"Missing: {listed(found.missing)}"
-            )
-        if found.wrong:
-            raise InputError(
-                f"the checkpoint does not fit --network, --emb-size and --version-*: "
-                f"{listed(found.wrong)}"
-                + describe_embedding(self.symbol, arg_params, input_shapes)
-                + describe_size(self.symbol, arg_params, aux_params, input_shapes)
-            )
-        if found.missing:
-            log.warning(
-                "%d of the network's %d arrays are not in the checkpoint and are initialised: %s",
-                len(found.missing),
-                found.needed,
-                listed(found.missing),
-            )
-        if found.surplus:
-            expected = set(found.surplus) <= set(CLASSIFIER_PARAMETERS)
-            log.log(
-                logging.INFO if expected else logging.WARNING,
-                "the network does not use these arrays of the checkpoint: %s",
-                listed(found.surplus),
-            )
-
-    def _initial_parts(
-        self,
-        initializer: mx.init.Initializer,
-        input_shapes: dict[str, tuple[int, ...]],
-        given: Parameters,
-    ) -> Parameters:
-        """All parameters, given or initialised, of a bound graph that has merged parameters.
-
-        Each part of a merged parameter is initialised under its own name, in the order of all
-        names, so the random numbers are those of the original graph.
-        """
-        symbol, parts = self._graph.symbol, self._graph.parts
-        shapes = infer_shapes(symbol, **input_shapes).arguments
-        inputs = {"data", *self._label_names}
-        arrays = {name: mx.nd.zeros(s) for name, s in shapes.items() if name not in inputs}
-        attributes = symbol.attr_dict()
-
-        def named_arrays() -> Iterator[tuple[str, str, mx.nd.NDArray]]:
-            for name, array in arrays.items():
-                originals = parts.get(name, [name])
-                if name.endswith("_bias") and not any(part in given for part in originals):
-                    originals = originals[:1]  # all start at the same value: one call is enough
-                rows = array.shape[0] // len(originals)
-                for place, original in enumerate(originals):
-                    part = array[place * rows : (place + 1) * rows] if name in parts else array
-                    yield original, name, part
-
-        for original, name, array in sorted(named_arrays(), key=lambda entry: entry[0]):
-            if original in given:
-                array[:] = given[original]
-            else:
-                initializer(mx.init.InitDesc(original, attributes.get(name)), array)
-        return arrays
 
     def init_optimizer(self, optimizer: mx.optimizer.Optimizer, kvstore: str = "device") -> None:
         """Makes the trainer ready for `step`."""
         self.optimizer = optimizer
+        store = None if self.workers.is_distributed else kvstore  # each updates its own copy
         with warnings.catch_warnings():
             # The losses' gradients are already means over a device's batch, so rescale_grad is
             # 1/devices, not 1/images as MXNet expects.
             warnings.filterwarnings("ignore", "Optimizer created manually outside Module")
-            self.module.init_optimizer(kvstore=kvstore, optimizer=optimizer, force_init=True)
+            self.module.init_optimizer(kvstore=store, optimizer=optimizer, force_init=True)
 
     def step(self, batch: mx.io.DataBatch, number: int) -> None:
         """One update from one batch; `number` counts the batches of the run from 1."""
         self.classifier.forward_backward(self.module, batch, number)
+        if self.workers.is_distributed:
+            for place, (name, arrays) in enumerate(self._gradient_arrays().items()):
+                self.workers.add_up(name, arrays, priority=-place)
         self.classifier.update(self.module, self.optimizer, number)
 
+    def _gradient_arrays(self) -> dict[str, list[mx.nd.NDArray]]:
+        """Each gradient of the module's graph, on all devices of this worker.
+
+        With several workers these are their sum after `step`, else those of each device.
+        """
+        group = self.module._exec_group
+        named = zip(group.param_names, group.grad_arrays, strict=True)
+        return {name: list(arrays) for name, arrays in named if arrays and arrays[0] is not None}
+
     def update_metric(self, metric: mx.metric.EvalMetric, labels: list[mx.nd.NDArray]) -> None:
-        """Adds the last batch to a metric."""
-        self.classifier.update_metric(self.module, metric, labels)
+        """Adds the last batch, of all workers, to a metric."""
+        with added_by_all(self.workers, metric):
+            self.classifier.update_metric(self.module, metric, labels)
 
     def parameters(self) -> tuple[Parameters, Parameters]:
         """(arg_params, aux_params) of the saved graph, on the CPU; valid until the next step."""
@@ -208,37 +171,47 @@ class Trainer:
 
         A run that is resumed from these parameters is then bit-equal to one that goes on.
         """
-        if len(self.module._context) > 1:
-            wait_for_statistics()
-            self.module._exec_group.set_params({}, self.module.get_params()[1])
+        if self.devices == 1:
+            return
+        wait_for_statistics()
+        statistics = self.module.get_params()[1]
+        if self.workers.is_distributed:
+            for name, array in statistics.items():
+                self.workers.add_up(name, [array])
+                array /= self.workers.count
+        self.module._exec_group.set_params({}, statistics)
 
     def gradient_norm(self) -> float:
         """Length of the gradient of all parameters in the last batch, the mean over the devices."""
-        lists = [
-            arrays
-            for arrays in self.module._exec_group.grad_arrays
-            if arrays and arrays[0] is not None
-        ]
-        square = sum(_squared_mean(arrays) for arrays in lists)
-        return math.sqrt(square + self.classifier.gradient_square)
+        square = sum(self._squared_mean(arrays) for arrays in self._gradient_arrays().values())
+        own = float(self.workers.total([self.classifier.gradient_square])[0])
+        return math.sqrt(square + own)
+
+    def _squared_mean(self, arrays: list[mx.nd.NDArray]) -> float:
+        """Square of the length of the mean of all devices' arrays."""
+        total = arrays[0].reshape((-1,))
+        for array in arrays[1:] if not self.workers.is_distributed else []:
+            total = total + array.as_in_context(total.context).reshape((-1,))
+        return float(mx.nd.dot(total, total).asscalar()) / self.devices**2
 
     def save(self, prefix: str, number: int) -> str:
-        """Writes a checkpoint, complete or not at all; returns the path of its params."""
-        path = save_checkpoint(prefix, number, self.symbol, *self.parameters())
+        """Writes a checkpoint, complete or not at all; returns the path of its params.
+
+        All workers take part, the first one writes.
+        """
+        parameters = self.parameters()
+        if not self.workers.is_first:
+            return params_path(prefix, number)
+        path = save_checkpoint(prefix, number, self.symbol, *parameters)
         log.info('Saved checkpoint to "%s"', path)
         return path
 
     def gradients(self) -> Parameters:
-        """Gradients of the last batch by name, the mean over the devices, on the CPU.
-
-        Not available with a distributed key-value store, which overwrites them.
-        """
-        names = self.module._exec_group.param_names
-        by_device = self.module._exec_group.grad_arrays
+        """Gradients of the last batch by name, the mean over the devices, on the CPU."""
+        own = slice(1) if self.workers.is_distributed else slice(None)
         gradients = {
-            name: sum(array.as_in_context(mx.cpu()) for array in arrays) / len(arrays)
-            for name, arrays in zip(names, by_device, strict=True)
-            if arrays and arrays[0] is not None
+            name: sum(array.as_in_context(mx.cpu()) for array in arrays[own]) / self.devices
+            for name, arrays in self._gradient_arrays().items()
         }
         return {**self._graph.split(gradients), **self.classifier.own_gradients()}
 
@@ -268,10 +241,10 @@ class Trainer:
         return {**self._graph.split(by_name), **self.classifier.own_momentum()}
 
     def set_momentum(self, momentum: Parameters) -> None:
-        """Restores what `momentum` returned, on the same number of devices."""
+        """Restores what `momentum` returned on the first worker."""
         assert self.optimizer is not None  # `init_optimizer` comes first
         self.classifier.set_own_momentum(momentum)
-        momentum = self._graph.merge(momentum)
+        momentum = self._momentum_of_first(self._graph.merge(momentum))
         updater = self._updater()
         by_index = self.module._kvstore is None or not self.module._update_on_kvstore
         keys = self.optimizer.idx2name.items() if by_index else ((n, n) for n in momentum)
@@ -280,18 +253,20 @@ class Trainer:
                 updater.states[key] = momentum[name].copy()
                 updater.states_synced[key] = False
 
+    def _momentum_of_first(self, momentum: Parameters) -> Parameters:
+        if not self.workers.is_distributed:
+            return momentum
+        parameters = self.module.get_params()[0]
+        names = self.workers.from_first(lambda: [name for name in parameters if name in momentum])
+        copies = {name: momentum.get(name, mx.nd.zeros(parameters[name].shape)) for name in names}
+        for name, array in copies.items():
+            self.workers.copy_first(name, array)
+        return copies
+
     def _updater(self) -> Any:
         # There is no public API for optimizer state other than a pickle.
         module = self.module
         return module._kvstore._updater if module._update_on_kvstore else module._updater
-
-
-def _squared_mean(arrays: list[mx.nd.NDArray]) -> float:
-    """Square of the length of the mean of the devices' arrays."""
-    total = arrays[0].reshape((-1,))
-    for array in arrays[1:]:
-        total = total + array.as_in_context(total.context).reshape((-1,))
-    return float(mx.nd.dot(total, total).asscalar()) / len(arrays) ** 2
 
 
 def _non_finite(arrays: Parameters) -> list[str]:

@@ -4,9 +4,12 @@ import logging
 import os
 from collections.abc import Sequence
 
+from src.common.errors import InputError
 from src.eval.figures import measure
 from src.eval.pairs import VerificationSet, load_pairs
 from src.eval.roc import check_folds
+from src.training.run_settings import Verify
+from src.training.stopping import Diverged
 from src.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -71,3 +74,26 @@ class Verifier:
             print(f"[{name}][{step}]Accuracy-Flip: {accuracy:1.5f}+-{deviation:1.5f}")
             accuracies.append(accuracy)
         return accuracies
+
+
+def checked(trainer: Trainer, step: int, verify: Verify) -> list[float]:
+    """What `verify` returns; `Diverged` if parameters or embeddings are not finite.
+
+    The devices get the same statistics, so what is verified is what a checkpoint contains. The
+    first worker verifies.
+    """
+    trainer.average_statistics()
+    broken = trainer.non_finite()
+
+    def outcome() -> tuple[list[float], str]:
+        if broken:
+            return [], f"these parameters are not finite: {', '.join(broken[:6])}"
+        try:
+            return verify(trainer, step), ""
+        except InputError as error:  # the sets were checked when they were read
+            return [], str(error)
+
+    accuracies, reason = trainer.workers.from_first(outcome)
+    if reason:
+        raise Diverged(f"batch {step}: {reason}")
+    return accuracies

@@ -9,6 +9,7 @@ import pytest
 from src import train_softmax, train_triplet
 from src.common.errors import InputError
 from src.training import command as command_line
+from src.training.from_flags import schedule_of
 
 BOTH = {
     "data_dir": "",
@@ -186,11 +187,11 @@ def test_sphere_face_on_many_classes_anneals_as_in_2018(classes, freeze, gamma, 
     loss = command_line.classifier_of(args).loss
     assert (loss.beta_freeze, loss.gamma) == (freeze, gamma)
     assert ("--beta-freeze is 5000" in caplog.text) == (classes > 20000)
-    assert command_line.schedule_of(args, loss, 10).delay == freeze
+    assert schedule_of(args, loss, 10).delay == freeze
     args = train_softmax.parse_args(["--loss-type", "4"])
     args.num_classes, args.batch_size = classes, 512
     loss = command_line.classifier_of(args).loss
-    assert command_line.schedule_of(args, loss, 10).delay == 0
+    assert schedule_of(args, loss, 10).delay == 0
 
 
 def test_beta_freeze_delays_the_rates_of_every_loss_as_in_2018():
@@ -198,7 +199,7 @@ def test_beta_freeze_delays_the_rates_of_every_loss_as_in_2018():
         args = train_softmax.parse_args(["--loss-type", loss_type, "--beta-freeze", "7"])
         args.num_classes, args.batch_size = 10, 512
         loss = command_line.classifier_of(args).loss
-        assert command_line.schedule_of(args, loss, 10).delay == 7
+        assert schedule_of(args, loss, 10).delay == 7
 
 
 @pytest.mark.parametrize("command", [train_softmax, train_triplet])

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 from src.common.errors import StopRequested
 from src.common.mxnet_backend import mx
+from src.common.workers import Workers
 from src.losses.metrics import AccMetric, CrossEntropyMetric
 from src.training.fit import fit
 from src.training.hooks import Hook, Hooks, Progress
@@ -32,6 +33,8 @@ class Data:
 
 class Trainer:
     """Records the number of each step."""
+
+    workers = Workers()
 
     def __init__(self):
         self.steps = []
