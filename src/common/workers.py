@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -48,17 +48,21 @@ class Workers:
         """Whether this is the worker that prints, verifies and saves."""
         return self.rank == 0
 
-    def add_up(self, name: str, arrays: Sequence[mx.nd.NDArray], priority: int = 0) -> None:
-        """Replaces float32 arrays, one per device, by the sum over all devices of all workers.
+    def add_up(self, name: str, array: mx.nd.NDArray) -> None:
+        """Replaces a float32 array by the sum over all workers.
 
         Parameters
         ----------
         name
             Of a buffer on the servers; equal names and shapes share it.
-        priority
-            Of the transfer; larger ones go first.
         """
-        assert len(arrays) == 1  # MXNet adds up the devices of a single process
+
+    def add_up_ahead(self, named: Mapping[str, Sequence[mx.nd.NDArray]]) -> None:
+        """Replaces arrays, one per device, by the sum over all devices of all workers.
+
+        Returns at once; MXNet computes with an array when it is there. Therefore the same arrays
+        have to be given in each call, or the order of two sums of one name is not certain.
+        """
 
     def gathered(self, values: np.ndarray | Sequence[Any]) -> np.ndarray:
         """The values of all workers, float64 (workers, …), exactly; for few numbers."""
@@ -146,16 +150,25 @@ class StoreWorkers(Workers):
                 self._store.init(key, mx.nd.zeros(shape))
         return key
 
-    def add_up(self, name: str, arrays: Sequence[mx.nd.NDArray], priority: int = 0) -> None:
+    def _add_up(self, name: str, arrays: list[mx.nd.NDArray], priority: int) -> None:
         key = self._ready(name, arrays[0].shape)
-        self._store.push(key, list(arrays), priority=priority)
-        self._store.pull(key, out=list(arrays), priority=priority)
+        self._store.push(key, arrays, priority=priority)
+        self._store.pull(key, out=arrays, priority=priority)
+
+    def add_up(self, name: str, array: mx.nd.NDArray) -> None:
+        self._add_up(name, [array], 1)
+        with self._waiting():
+            # A later push of another array could overtake the pull of this one.
+            array.wait_to_read()
+
+    def add_up_ahead(self, named: Mapping[str, Sequence[mx.nd.NDArray]]) -> None:
+        for place, (name, arrays) in enumerate(named.items()):
+            self._add_up(name, list(arrays), -place)  # the first layers are needed first
 
     def _summed(self, name: str, values: np.ndarray) -> np.ndarray:
         array = mx.nd.array(values, dtype=np.float32)
-        self.add_up(name, [array], priority=1)
-        with self._waiting():
-            return array.asnumpy()
+        self.add_up(name, array)
+        return array.asnumpy()
 
     def gathered(self, values: np.ndarray | Sequence[Any]) -> np.ndarray:
         values = np.ascontiguousarray(values, np.float64)
@@ -172,7 +185,7 @@ class StoreWorkers(Workers):
         count = len(rows)
         everyone = mx.nd.zeros((self.count * count, *rows.shape[1:]), rows.context)
         everyone[self.rank * count : (self.rank + 1) * count] = rows
-        self.add_up(name, [everyone], priority=1)
+        self.add_up(name, everyone)
         return everyone
 
     def from_first(self, make: Callable[[], Value]) -> Value:
@@ -198,7 +211,7 @@ class StoreWorkers(Workers):
     def copy_first(self, name: str, array: mx.nd.NDArray) -> None:
         if not self.is_first:
             array[:] = 0
-        self.add_up(name, [array])
+        self.add_up(name, array)
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:

@@ -223,7 +223,10 @@ class Job:
             if (status := process.poll()) is not None
         ]
         for task, _ in ended:
-            del self._running[task]
+            process = self._running.pop(task)
+            if process.stdin is not None:
+                with contextlib.suppress(OSError):
+                    process.stdin.close()
         return ended
 
     def wait(self) -> int:
@@ -245,9 +248,17 @@ class Job:
                 if result == 0 and self._workers_left():
                     result = 1
                     _say("servers ended before the workers, which are ended, too")
-                self.kill()
+                break
             time.sleep(SECONDS_BETWEEN_LOOKS)
+        self.end()
         return result
+
+    def end(self) -> None:
+        """Ends all processes that still run."""
+        self.kill()
+        for process in self._running.values():
+            process.wait()
+        self._ended()
 
     def _workers_left(self) -> bool:
         return any(task.role == WORKER for task in self._running)
@@ -275,7 +286,7 @@ def main(args: Sequence[str] | argparse.Namespace | None = None) -> int:
             job.start(task, own, args.command)
         return job.wait()
     finally:
-        job.kill()
+        job.end()
         for number, handler in former.items():
             signal.signal(number, handler)
 

@@ -145,7 +145,7 @@ class ShardedClassifier(Classifier):
         for number, shard in enumerate(self.shards, self.first_shard):
             part = shard.backward(shares[number], own_probability)
             gradient += part.as_in_context(gradient.context)
-        self.workers.add_up("features", [gradient])
+        self.workers.add_up("features", gradient)
         own = slice(self.workers.rank * images, (self.workers.rank + 1) * images)
         self._results = {name: values[own] for name, values in results.items()}
         # The optimizer divides the sum over the devices by their number; see `make_optimizer`.
@@ -160,7 +160,7 @@ class ShardedClassifier(Classifier):
             table[number] = array.asnumpy()
         if self.workers.is_distributed:
             exchanged = mx.nd.array(table)
-            self.workers.add_up("statistics", [exchanged])
+            self.workers.add_up("statistics", exchanged)
             table = exchanged.asnumpy()
         return table.astype(np.float64).transpose(1, 0, 2)
 

@@ -18,7 +18,7 @@ def collected(
     for rows, block in _blocks(shape):
         for place, part, held in _common(rows, parts):
             block[place] = part[held].as_in_context(block.context)
-        workers.add_up("rows", [block])
+        workers.add_up("rows", block)
         if whole is not None:
             whole[rows] = block[: rows.stop - rows.start]
     return whole

@@ -142,8 +142,7 @@ class Trainer:
         """One update from one batch; `number` counts the batches of the run from 1."""
         self.classifier.forward_backward(self.module, batch, number)
         if self.workers.is_distributed:
-            for place, (name, arrays) in enumerate(self._gradient_arrays().items()):
-                self.workers.add_up(name, arrays, priority=-place)
+            self.workers.add_up_ahead(self._gradient_arrays())
         self.classifier.update(self.module, self.optimizer, number)
 
     def _gradient_arrays(self) -> dict[str, list[mx.nd.NDArray]]:
@@ -177,7 +176,7 @@ class Trainer:
         statistics = self.module.get_params()[1]
         if self.workers.is_distributed:
             for name, array in statistics.items():
-                self.workers.add_up(name, [array])
+                self.workers.add_up(name, array)
                 array /= self.workers.count
         self.module._exec_group.set_params({}, statistics)
 

@@ -8,7 +8,7 @@ from src.losses.registry import classification_losses
 
 
 @pytest.mark.parametrize(
-    "name", ["align", "detector_memory", "first_batch", "loader", "margin", "prelu"]
+    "name", ["align", "detector_memory", "first_batch", "loader", "margin", "prelu", "workers"]
 )
 def test_every_benchmark_has_a_limit(name):
     cases = importlib.import_module(name).CASES

@@ -76,6 +76,9 @@ NEW = {
     "lr_scheduler": "step",
     "on_nan": "stop",
     "warmup_steps": 0,
+    "kvstore": "device",
+    "worker_timeout": 1800.0,
+    "num_workers": 1,  # no flag
 }
 COMMANDS = [(train_softmax, SOFTMAX), (train_triplet, TRIPLET)]
 

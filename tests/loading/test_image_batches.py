@@ -165,3 +165,40 @@ def test_an_image_of_another_size_is_rejected(tmp_path):
 def test_at_least_one_thread_is_needed(reader):
     with pytest.raises(InputError, match="0 decoding threads"):
         batches_of(reader, threads=0)
+
+
+@pytest.mark.parametrize("augmentation", [{}, {"rand_mirror": True, "cutoff": 30}])
+def test_workers_divide_every_batch(reader, augmentation):
+    """Together they have the images, labels and random draws of one process."""
+    order = np.arange(48, 0, -1)
+    whole = batches_of(reader, 6, **augmentation)
+    whole.start(order, 7, first=1)
+    expected = all_batches(whole)
+    parts = []
+    for rank in range(3):
+        batches = ImageBatches(reader, 2, SHAPE, Augmentation(**augmentation), 2, (rank, 3))
+        batches.start(order, 7, first=1)
+        parts.append(all_batches(batches))
+    assert len(expected) == 7
+    for batch, *of_workers in zip(expected, *parts, strict=True):
+        for own, joined in zip(batch, zip(*of_workers, strict=True), strict=True):
+            np.testing.assert_array_equal(np.concatenate(joined), own)
+
+
+def test_an_order_shorter_than_the_batch_of_all_workers_is_repeated(reader):
+    batches = ImageBatches(reader, 2, SHAPE, Augmentation(), 1, (1, 2))
+    batches.start(np.array([1, 7, 13]), 0)
+    ((_, labels),) = all_batches(batches)
+    np.testing.assert_array_equal(labels, [2, 0])
+
+
+def test_a_worker_replaces_a_broken_image_by_the_one_that_a_single_process_takes(tmp_path):
+    """The replacement follows in the order of all workers."""
+    picture = cv2.imencode(".png", np.zeros((112, 112, 3), np.uint8))[1].tobytes()
+    with FaceRecordWriter(tmp_path / "train.rec") as writer:
+        for label in range(6):
+            writer.add_image([label, 1], b"broken" if label == 3 else picture)
+    with RecordReader(tmp_path / "train.rec") as reader:
+        batches = ImageBatches(reader, 1, SHAPE, Augmentation(), 1, (1, 2))
+        batches.start(np.arange(1, 7), 0)
+        assert [labels.tolist() for _, labels in all_batches(batches)] == [[1], [4], [5]]
