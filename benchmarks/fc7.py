@@ -44,18 +44,18 @@ def classifier_of(classes, devices, rate):
     return ShardedClassifier(ArcFace(), weights, [mx.cpu(i) for i in range(devices)], rate)
 
 
-def measure(classes, devices, rate, args, times=3):
+def measure(classes, devices, rate, args, times=3, batch=BATCH):
     """Milliseconds of a step, and MB."""
     classifier = classifier_of(classes, devices, rate)
     trainer = Trainer(scaled_features(), classifier, [mx.cpu(i) for i in range(devices)])
-    trainer.bind(BATCH, (SIZE,), mx.init.Xavier(magnitude=2))
+    trainer.bind(batch, (SIZE,), mx.init.Xavier(magnitude=2))
     trainer.init_optimizer(make_optimizer(Schedule(0.01, [], None, 1), 0.9, 5e-4, devices))
     random = np.random.RandomState(0)
-    data = mx.nd.array(random.randn(BATCH, SIZE))
+    data = mx.nd.array(random.randn(batch, SIZE))
     numbers = iter(range(1, 1000))
 
     def step():
-        labels = mx.nd.array(random.randint(0, classes, BATCH))
+        labels = mx.nd.array(random.randint(0, classes, batch))
         trainer.step(mx.io.DataBatch([data], [labels]), next(numbers))
         mx.nd.waitall()
 

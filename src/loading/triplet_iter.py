@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.preprocessing import normalize
 
 from src.common.errors import InputError, NoMoreData, StopRequested
 from src.common.mxnet_backend import mx
@@ -17,6 +16,7 @@ from src.loading.image_batches import Augmenter
 from src.loading.triplet_mining import (
     Triplet,
     arranged,
+    of_unit_length,
     semi_hard_triplets,
     squared_distances,
     why_none,
@@ -207,17 +207,17 @@ class FaceImageIter(RecordImageIter):
         empty_bags = 0
         while len(triplets) * 3 < self.whole_batch_size:
             ids, labels = self._next_bag()
-            started = time.perf_counter()
+            started, before = time.perf_counter(), self.bag.wait_seconds
             embeddings = self._embed(ids, labels)
-            embedded = time.perf_counter()
+            embedded, waited = time.perf_counter(), self.bag.wait_seconds - before
             starts = np.flatnonzero(np.diff(labels, prepend=np.nan))
-            counts = np.diff(np.append(starts, len(labels)))
-            found = self.pick_triplets(embeddings, counts)
+            found = self.pick_triplets(embeddings, np.diff(np.append(starts, len(labels))))
             triplets += [(ids[a], ids[p], ids[n]) for a, p, n in found]
             print("found triplets", len(found))
+            seconds = (embedded - started, waited, time.perf_counter() - embedded)
             log.info(
-                f"mined/bag {len(found)}/{len(ids)} (embedding {embedded - started:.2f} s, "
-                f"mining {time.perf_counter() - embedded:.2f} s)"
+                f"mined/bag {len(found)}/{len(ids)} "
+                "(embedding {:.2f} s, of it data-wait {:.2f} s, mining {:.2f} s)".format(*seconds)
             )
             empty_bags = 0 if found else empty_bags + 1
             if empty_bags == MOST_EMPTY_BAGS:
@@ -225,8 +225,7 @@ class FaceImageIter(RecordImageIter):
                     f"{MOST_EMPTY_BAGS} bags of {self.triplet_bag_size} images in a row gave no "
                     f"triplet: {why_none(self.triplet_alpha, self.triplet_max_ap)}"
                 )
-        devices = self.ctx_num * self.workers.count
-        self.seq = arranged(triplets, self.per_batch_size // 3, devices)
+        self.seq = arranged(triplets, self.per_batch_size // 3, self.ctx_num * self.workers.count)
 
     def _next_bag(self) -> tuple[list[int], np.ndarray]:
         """Record numbers of the next bag, grouped by identity, and an array for their labels."""
@@ -255,12 +254,7 @@ class FaceImageIter(RecordImageIter):
             outputs.append(self.workers.gathered_rows("bag", embedded).asnumpy())
             of_all = self.workers.gathered(batch_labels).ravel()
             labels[begin : begin + size] = of_all[: len(ids) - begin]
-        embeddings = np.concatenate(outputs)[: len(ids)].astype(np.float64)
-        if not np.isfinite(embeddings).all():
-            raise InputError(
-                "the network's embeddings are not finite: use a lower --lr or another --pretrained"
-            )
-        return normalize(embeddings)
+        return of_unit_length(np.concatenate(outputs)[: len(ids)])
 
     def pairwise_dists(self, embeddings: np.ndarray) -> np.ndarray:
         """Squared distances (N, N), float32, between all embeddings (N, D)."""

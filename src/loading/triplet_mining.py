@@ -7,12 +7,24 @@ positive, but by less than the margin alpha (Schroff et al. 2015, arXiv:1503.038
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from sklearn.preprocessing import normalize
+
+from src.common.errors import InputError
 
 Triplet = tuple[int, int, int]
 
 # Distances that exist at a time: memory only grows linearly with the bag. Those of 512 pairs
 # to 3,600 images fit the cache of a server; all that is computed from them takes some 30 MB.
 DISTANCES_AT_A_TIME = 512 * 3600
+
+
+def of_unit_length(embeddings: np.ndarray) -> np.ndarray:
+    """Embeddings (N, D) divided by their lengths, float64; InputError if they are not finite."""
+    if not np.isfinite(embeddings).all():
+        raise InputError(
+            "the network's embeddings are not finite: use a lower --lr or another --pretrained"
+        )
+    return normalize(embeddings.astype(np.float64))
 
 
 def squared_distances(embeddings: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import signal
 
 import numpy as np
@@ -40,7 +41,8 @@ def test_two_devices_and_the_lines_of_2018(learnable_set, tmp_path, capsys, capl
     printed = capsys.readouterr().out
     for line in ("eval 24 images.. 24", "found triplets ", "saving 1", "[pairs][3]Accuracy-Flip: "):
         assert f"\n{line}" in printed
-    assert any(message.startswith("mined/bag ") for message in caplog.messages)
+    mined = r"mined/bag \d+/\d+ \(embedding [\d.]+ s, of it data-wait [\d.]+ s, mining [\d.]+ s\)"
+    assert any(re.fullmatch(mined, message) for message in caplog.messages)
 
 
 def test_a_resumed_run_equals_one_that_was_not_interrupted(learnable_set, tmp_path):
