@@ -21,6 +21,7 @@ from src.loading.face_iter import DROP, KEEP, LAST_BATCH, FaceImageIter
 from src.losses.metrics import AccMetric, LossValueMetric
 from src.losses.registry import classification_losses
 from src.training import command
+from src.training.from_flags import symbol_of
 from src.training.hooks import Hook
 from src.training.later_flags import reject_later_flags
 from src.training.preparation import TrainingSet, check_labels
@@ -77,7 +78,7 @@ def get_symbol(
     args
         From `parse_args`, with `num_classes` added.
     """
-    return command.symbol_of(args, arg_params, aux_params)
+    return symbol_of(args, arg_params, aux_params)
 
 
 def make_data(

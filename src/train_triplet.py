@@ -22,6 +22,7 @@ from src.loading.triplet_iter import FaceImageIter
 from src.losses.metrics import AccMetric, LossValueMetric
 from src.losses.triplet import Triplet
 from src.training import arguments, command
+from src.training.from_flags import symbol_of
 from src.training.hooks import Hook
 from src.training.later_flags import reject_later_flags
 from src.training.preparation import TrainingSet
@@ -70,7 +71,7 @@ def get_symbol(
     sym_embedding
         (N, D), used instead of the network that the flags describe.
     """
-    return command.symbol_of(args, arg_params, aux_params, sym_embedding)
+    return symbol_of(args, arg_params, aux_params, sym_embedding)
 
 
 def whole_triplets(per_batch_size: int) -> int:

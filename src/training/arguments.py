@@ -13,6 +13,7 @@ from src.common.errors import InputError
 from src.training.run_settings import DEVICE, KVSTORES, ROLLBACK, STOP
 from src.training.schedule import COSINE, POLYNOMIAL, STEP
 
+FLOAT32, FLOAT16 = "float32", "float16"
 LEARNING_RATE = 0.1
 END_EPOCH = 100000  # 2018: as good as no end
 PER_BATCH_SIZE = 128  # 2018: also for --per-batch-size 0
@@ -196,6 +197,20 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentG
         default=DEVICE,
         help="where gradients are added up: in main memory, on the devices, or over the workers "
         "of a run that recipes/launch.sh started",
+    )
+    group.add_argument(
+        "--dtype",
+        choices=(FLOAT32, FLOAT16),
+        default=FLOAT32,
+        help="numbers that the network computes with; float16 needs a GPU, and keeps checkpoints, "
+        "classifier and weight updates in float32",
+    )
+    group.add_argument(
+        "--loss-scale",
+        type=positive_float,
+        default=128.0,
+        help="factor of the loss with --dtype float16; a power of 2, smaller if gradients exceed "
+        "float16",
     )
     group.add_argument(
         "--worker-timeout",

@@ -28,6 +28,8 @@ class Classifier(ABC):
         0 if the loss has no classes.
     seed
         Of the classifier's own random numbers; the run sets it before the parameters.
+    gradient_scale
+        Factor of the gradients in the module; a trainer sets it.
     gradient_square
         Sum of the squares of the gradients of own arrays in the last update.
     """
@@ -35,6 +37,7 @@ class Classifier(ABC):
     loss: Loss
     num_classes: int
     seed: int = 0
+    gradient_scale: float = 1.0
     gradient_square: float = 0.0
 
     def describe(self, embedding_size: int) -> list[str]:

@@ -34,7 +34,7 @@ from src.training.from_flags import (
     with_head,
 )
 from src.training.hooks import Hook
-from src.training.joint_start import check_alike, only_first_speaks
+from src.training.joint_start import check_alike, check_half, only_first_speaks
 from src.training.optimizer import make_optimizer
 from src.training.preparation import (
     TrainingSet,
@@ -58,7 +58,7 @@ log = logging.getLogger(__name__)
 IDENTITY = (
     *("network", "version_se", "version_input", "version_output", "version_unit", "version_act"),
     *("emb_size", "loss_type", "num_classes", "batch_size", "ctx_num"),
-    *("fc7_shard", "fc7_sample", "num_workers"),
+    *("fc7_shard", "fc7_sample", "num_workers", "dtype"),
 )
 
 Groups = dict[str, argparse._ArgumentGroup]
@@ -137,6 +137,8 @@ def begin(args: argparse.Namespace, workers: Workers) -> tuple[list[mx.Context],
         print("gpu num:", len(contexts))
     else:
         print("use cpu" if len(contexts) == 1 else f"use cpu, {len(contexts)} times")
+    if args.dtype == arguments.FLOAT16:
+        check_half(contexts, workers)
     args.ctx_num, args.num_workers = len(contexts), workers.count
     if workers.is_distributed:
         print("workers", workers.count)
@@ -218,16 +220,10 @@ def train(args: argparse.Namespace, make_data: MakeData, hooks: Sequence[Hook] =
             _train(args, contexts, workers, training_set, make_data, hooks)
 
 
-def _train(
-    args: argparse.Namespace,
-    contexts: list[mx.Context],
-    workers: Workers,
-    training_set: TrainingSet,
-    make_data: MakeData,
-    hooks: Sequence[Hook],
-) -> None:
-    classifier = divided(classifier_of(args), args, contexts, workers)
-    loss = classifier.loss
+def _given(
+    args: argparse.Namespace, classifier: Classifier, workers: Workers
+) -> tuple[Parameters | None, Parameters | None]:
+    """The parameters of `--pretrained`, on the first worker."""
     # The parameters of a resumed run come from its state; this checkpoint may no longer exist.
     resumed = args.resume and os.path.exists(state_path(args.prefix))
     pretrained = args.pretrained if workers.is_first and not resumed else ""
@@ -241,15 +237,29 @@ def _train(
     if arg_params and aux_params:
         given = {*arg_params, *aux_params}
         warn_of_other_head(given, args.version_output, functools.partial(with_head, args))
-    trainer = Trainer(embedding_of(args), classifier, contexts, workers)
+    return arg_params, aux_params
+
+
+def _train(
+    args: argparse.Namespace,
+    contexts: list[mx.Context],
+    workers: Workers,
+    training_set: TrainingSet,
+    make_data: MakeData,
+    hooks: Sequence[Hook],
+) -> None:
+    classifier = divided(classifier_of(args), args, contexts, workers)
+    loss = classifier.loss
+    arg_params, aux_params = _given(args, classifier, workers)
+    loss_scale = args.loss_scale if args.dtype == arguments.FLOAT16 else None
+    trainer = Trainer(embedding_of(args), classifier, contexts, workers, loss_scale)
     arg_params = adopt_parameters(trainer.symbol, arg_params)
     train_data = make_data(args, training_set, trainer)
     verified = args.target if workers.is_first else ""
     targets = load_targets(args.data_dir, verified, training_set.image_size)
-    settings = settings_of(args, workers)
+    run = Run(trainer, train_data, settings_of(args, workers))
     if workers.is_first:
         prepare_prefix(args)
-    run = Run(trainer, train_data, settings)
     data_shape = train_data.provide_data[0].shape[1:]
     memory.check(memory.estimate(trainer, args.per_batch_size, data_shape, args.mom > 0), contexts)
     run.bind(initializer(args.network), arg_params, aux_params)
@@ -275,19 +285,7 @@ def _train(
             {"fc7_weight": lr_mult},
             {"fc7_weight": wd_mult},
             finished_steps,
+            loss_scale,
         )
 
     run.train(optimizer_of, schedule, loss, Verifier(targets, args.batch_size), hooks)
-
-
-def symbol_of(
-    args: argparse.Namespace,
-    arg_params: Parameters | None,
-    aux_params: Parameters | None,
-    embedding: mx.sym.Symbol | None = None,
-) -> tuple[mx.sym.Symbol, Parameters | None, Parameters | None]:
-    """(symbol, arg_params, aux_params) for the commands' `get_symbol`."""
-    if embedding is None:
-        embedding = embedding_of(args)
-    symbol = classifier_of(args).saved_graph(embedding)
-    return symbol, adopt_parameters(symbol, arg_params), aux_params

@@ -4,8 +4,9 @@ import argparse
 import math
 from collections.abc import Sequence
 
+from src.checkpoints.parameters import adopt_parameters
 from src.common.errors import InputError
-from src.common.mxnet_backend import mx
+from src.common.mxnet_backend import Parameters, mx
 from src.common.workers import Workers
 from src.losses import registry
 from src.losses.base import ClassWeights, Loss
@@ -94,3 +95,16 @@ def schedule_of(args: argparse.Namespace, loss: Loss, batches_per_epoch: int | N
             f"--warmup-steps {schedule.warmup}: the run ends after batch {schedule.last_step}"
         )
     return schedule
+
+
+def symbol_of(
+    args: argparse.Namespace,
+    arg_params: Parameters | None,
+    aux_params: Parameters | None,
+    embedding: mx.sym.Symbol | None = None,
+) -> tuple[mx.sym.Symbol, Parameters | None, Parameters | None]:
+    """(symbol, arg_params, aux_params) for the commands' `get_symbol`."""
+    if embedding is None:
+        embedding = embedding_of(args)
+    symbol = classifier_of(args).saved_graph(embedding)
+    return symbol, adopt_parameters(symbol, arg_params), aux_params

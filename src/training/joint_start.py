@@ -1,11 +1,12 @@
-"""How the workers of a run start together."""
+"""What a run checks before it starts, about its devices and the other workers."""
 
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from src.common.errors import InputError
+from src.common.mxnet_backend import mx
 from src.common.workers import Workers
 
 SPEAKING = ("src.loading.image_batches",)  # modules whose warnings concern one worker only
@@ -51,3 +52,14 @@ def check_alike(workers: Workers, devices: int, batch_size: int, data_set: str) 
             f"the workers differ: property or train.idx in --data-dir of worker {others[0]} is "
             "not that of the first one; copy one data set to all machines"
         )
+
+
+def check_half(contexts: Sequence[mx.Context], workers: Workers) -> None:
+    """Raises InputError where a float16 network cannot be trained."""
+    if contexts[0].device_type == "cpu":
+        raise InputError(
+            "--dtype float16 needs a GPU: on a CPU, MXNet 1.9.1 has neither convolutions nor fully "
+            "connected layers of float16 numbers; leave it out"
+        )
+    if workers.is_distributed:
+        raise InputError("--dtype float16 does not work with --kvstore dist_sync: leave one out")

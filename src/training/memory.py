@@ -26,6 +26,8 @@ NOT_KEPT = {
 # Gradients that exist beside the kept outputs; MXNet's own plan needs 1.04 to 1.2 times the latter.
 GRADIENTS = 1.1
 
+HALF = 2  # bytes of a float16 number
+
 TOO_MUCH = 1.25  # an estimate of this many times the free memory certainly does not fit
 
 
@@ -33,7 +35,7 @@ class Memory(NamedTuple):
     """Bytes on each device.
 
     `parameters` of the network with their gradients, `layers` what these keep for the gradients,
-    `classifier` everything of it, `optimizer` the momentum of the network.
+    `classifier` everything of it, `optimizer` the network's momentum and float32 copies.
     """
 
     parameters: int
@@ -75,11 +77,13 @@ def estimate(
             NEGATIVE_PART in name  # of a GPU's PReLU
         ):
             kept += math.prod(shape)
+    each = HALF if trainer.half else FLOAT
+    copies = has_momentum + (trainer.half is not None)
     return Memory(
-        2 * FLOAT * parameters,
-        int(GRADIENTS * FLOAT * kept),
+        2 * each * parameters,
+        int(GRADIENTS * each * kept),
         trainer.classifier.bytes_per_device(batch_size, has_momentum),
-        FLOAT * parameters * has_momentum,
+        FLOAT * parameters * copies,
     )
 
 

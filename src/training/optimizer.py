@@ -16,6 +16,7 @@ def make_optimizer(
     lr_mult: Mapping[str, float] | None = None,
     wd_mult: Mapping[str, float] | None = None,
     finished_steps: int = 0,
+    loss_scale: float | None = None,
 ) -> mx.optimizer.Optimizer:
     """SGD with the rates of a schedule, and with noise on the gradients if `noise` is above 0.
 
@@ -33,13 +34,17 @@ def make_optimizer(
         Factors of learning rate and weight decay, by parameter name.
     finished_steps
         Batches that the run has already trained on.
+    loss_scale
+        Of a float16 network; the gradient is divided by it, and added to float32 copies of the
+        weights. None: a float32 network.
     """
     options = {
         "learning_rate": schedule.base_rate,
         "lr_scheduler": ScheduledRate(schedule),
         "momentum": momentum,
         "wd": decay,
-        "rescale_grad": 1.0 / devices,
+        "rescale_grad": 1.0 / (devices * (loss_scale or 1.0)),
+        "multi_precision": loss_scale is not None,
         "begin_num_update": finished_steps,
     }
     if noise > 0.0:

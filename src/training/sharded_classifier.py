@@ -149,7 +149,7 @@ class ShardedClassifier(Classifier):
         own = slice(self.workers.rank * images, (self.workers.rank + 1) * images)
         self._results = {name: values[own] for name, values in results.items()}
         # The optimizer divides the sum over the devices by their number; see `make_optimizer`.
-        gradient = gradient[own] * self.devices
+        gradient = gradient[own] * (self.devices * self.gradient_scale)
         module.backward([gradient, gradient])  # the first output passes none on
         self._has_gradients = True
 

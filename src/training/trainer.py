@@ -5,7 +5,6 @@ import logging
 import math
 import warnings
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -14,9 +13,12 @@ from src.checkpoints.names import params_path
 from src.common.mxnet_backend import Parameters, mx
 from src.common.workers import Workers
 from src.graphs.bound import BoundGraph
+from src.graphs.half import in_half, scale_loss
 from src.losses.metrics import added_by_all
 from src.training.classifiers import Classifier
 from src.training.given_parameters import check_given, initial_parts
+from src.training.half_precision import HalfPrecision
+from src.training.optimizer_state import OptimizerState
 
 log = logging.getLogger()  # 2018: its lines begin with "INFO:root:"
 
@@ -45,6 +47,9 @@ class Trainer:
         The batch of this worker is divided evenly among them.
     workers
         Each has its own part of the batch; all keep the same parameters.
+    loss_scale
+        Computes the network in float16, with the loss multiplied by this number; for GPUs and one
+        worker. None: in float32.
 
     Attributes
     ----------
@@ -64,21 +69,29 @@ class Trainer:
         classifier: Classifier,
         contexts: Sequence[mx.Context],
         workers: Workers | None = None,
+        loss_scale: float | None = None,
     ) -> None:
         self.classifier = classifier
+        self.half = None if loss_scale is None else HalfPrecision(loss_scale)
+        classifier.gradient_scale = loss_scale or 1.0
         self.workers = workers or Workers()
         self.devices = len(contexts) * self.workers.count
         self.symbol = classifier.saved_graph(backbone)
         self.on_cpu = contexts[0].device_type == "cpu"
         self.backbone = backbone
-        self._graph = BoundGraph(
-            backbone, self.on_cpu, for_training=True, extend=classifier.trained_graph
-        )
+        self._graph = BoundGraph(backbone, self.on_cpu, for_training=True, extend=self._extended)
         self._label_names = [name for name, _ in classifier.label_shapes(len(contexts))]
         self.module = mx.mod.Module(
             self._graph.symbol, label_names=self._label_names, context=list(contexts)
         )
         self.optimizer: mx.optimizer.Optimizer | None = None
+        self._state: OptimizerState | None = None
+
+    def _extended(self, network: mx.sym.Symbol) -> mx.sym.Symbol:
+        """What is trained, given the network."""
+        if self.half is None:
+            return self.classifier.trained_graph(network)
+        return scale_loss(self.classifier.trained_graph(in_half(network)), self.half.scale)
 
     def bind(
         self,
@@ -110,6 +123,11 @@ class Trainer:
             initializer, arg_params=arg_params, aux_params=aux_params, allow_missing=True
         )
         self._copy_first()
+        self._remember(arg_params or {})
+
+    def _remember(self, given: Parameters) -> None:
+        if self.half:
+            self.half.remember(self.module.get_params()[0], self._graph.merge(given))
 
     def _copy_first(self) -> None:
         """Gives the first worker's parameters to all."""
@@ -126,6 +144,7 @@ class Trainer:
             bound = self._graph.to_bound(arg_params, aux_params)
             self.module.set_params(*bound, allow_extra=True)
         self._copy_first()
+        self._remember(arg_params)
         self.classifier.set_own_parameters(arg_params, mx.init.Zero())
 
     def init_optimizer(self, optimizer: mx.optimizer.Optimizer, kvstore: str = "device") -> None:
@@ -137,12 +156,15 @@ class Trainer:
             # 1/devices, not 1/images as MXNet expects.
             warnings.filterwarnings("ignore", "Optimizer created manually outside Module")
             self.module.init_optimizer(kvstore=store, optimizer=optimizer, force_init=True)
+        self._state = OptimizerState(self.module, optimizer, self.workers, self.half)
 
     def step(self, batch: mx.io.DataBatch, number: int) -> None:
         """One update from one batch; `number` counts the batches of the run from 1."""
         self.classifier.forward_backward(self.module, batch, number)
         if self.workers.is_distributed:
             self.workers.add_up_ahead(self._gradient_arrays())
+        if self.half:
+            self.half.drop_overflow(self._gradient_arrays(), number)
         self.classifier.update(self.module, self.optimizer, number)
 
     def _gradient_arrays(self) -> dict[str, list[mx.nd.NDArray]]:
@@ -162,7 +184,11 @@ class Trainer:
     def parameters(self) -> tuple[Parameters, Parameters]:
         """(arg_params, aux_params) of the saved graph, on the CPU; valid until the next step."""
         wait_for_statistics()
-        arg_params, aux_params = self._graph.to_original(*self.module.get_params())
+        arg_params, aux_params = self.module.get_params()
+        if self.half and self._state:
+            full = self._state.full_weights()
+            arg_params = {n: full.get(n, a).astype(np.float32) for n, a in arg_params.items()}
+        arg_params, aux_params = self._graph.to_original(arg_params, aux_params)
         return {**arg_params, **self.classifier.own_parameters()}, aux_params
 
     def average_statistics(self) -> None:
@@ -188,10 +214,11 @@ class Trainer:
 
     def _squared_mean(self, arrays: list[mx.nd.NDArray]) -> float:
         """Square of the length of the mean of all devices' arrays."""
-        total = arrays[0].reshape((-1,))
+        total = arrays[0].reshape((-1,)).astype(np.float32, copy=False)
         for array in arrays[1:] if not self.workers.is_distributed else []:
-            total = total + array.as_in_context(total.context).reshape((-1,))
-        return float(mx.nd.dot(total, total).asscalar()) / self.devices**2
+            total = total + array.as_in_context(total.context).reshape((-1,)).astype(np.float32)
+        scale = self.devices * self.classifier.gradient_scale
+        return float(mx.nd.dot(total, total).asscalar()) / scale**2
 
     def save(self, prefix: str, number: int) -> str:
         """Writes a checkpoint, complete or not at all; returns the path of its params.
@@ -208,8 +235,9 @@ class Trainer:
     def gradients(self) -> Parameters:
         """Gradients of the last batch by name, the mean over the devices, on the CPU."""
         own = slice(1) if self.workers.is_distributed else slice(None)
+        scale = self.devices * self.classifier.gradient_scale
         gradients = {
-            name: sum(array.as_in_context(mx.cpu()) for array in arrays[own]) / self.devices
+            name: sum(array.as_in_context(mx.cpu()) for array in arrays[own]) / scale
             for name, arrays in self._gradient_arrays().items()
         }
         return {**self._graph.split(gradients), **self.classifier.own_gradients()}
@@ -230,42 +258,14 @@ class Trainer:
 
         Empty before the first step, and without momentum.
         """
-        assert self.optimizer is not None  # `init_optimizer` comes first
-        names = self.optimizer.idx2name
-        by_name = {
-            names.get(index, index): state
-            for index, state in self._updater().states.items()
-            if state is not None
-        }
-        return {**self._graph.split(by_name), **self.classifier.own_momentum()}
+        assert self._state is not None  # `init_optimizer` comes first
+        return {**self._graph.split(self._state.momentum()), **self.classifier.own_momentum()}
 
     def set_momentum(self, momentum: Parameters) -> None:
         """Restores what `momentum` returned on the first worker."""
-        assert self.optimizer is not None  # `init_optimizer` comes first
+        assert self._state is not None  # `init_optimizer` comes first
         self.classifier.set_own_momentum(momentum)
-        momentum = self._momentum_of_first(self._graph.merge(momentum))
-        updater = self._updater()
-        by_index = self.module._kvstore is None or not self.module._update_on_kvstore
-        keys = self.optimizer.idx2name.items() if by_index else ((n, n) for n in momentum)
-        for key, name in keys:
-            if name in momentum:
-                updater.states[key] = momentum[name].copy()
-                updater.states_synced[key] = False
-
-    def _momentum_of_first(self, momentum: Parameters) -> Parameters:
-        if not self.workers.is_distributed:
-            return momentum
-        parameters = self.module.get_params()[0]
-        names = self.workers.from_first(lambda: [name for name in parameters if name in momentum])
-        copies = {name: momentum.get(name, mx.nd.zeros(parameters[name].shape)) for name in names}
-        for name, array in copies.items():
-            self.workers.copy_first(name, array)
-        return copies
-
-    def _updater(self) -> Any:
-        # There is no public API for optimizer state other than a pickle.
-        module = self.module
-        return module._kvstore._updater if module._update_on_kvstore else module._updater
+        self._state.restore(self._graph.merge(momentum))
 
 
 def _non_finite(arrays: Parameters) -> list[str]:

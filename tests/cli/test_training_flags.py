@@ -77,6 +77,8 @@ NEW = {
     "on_nan": "stop",
     "warmup_steps": 0,
     "kvstore": "device",
+    "dtype": "float32",
+    "loss_scale": 128.0,
     "worker_timeout": 1800.0,
     "num_workers": 1,  # no flag
 }
