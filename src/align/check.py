@@ -29,7 +29,7 @@ from src.common.folders import reported_scan
 from src.common.log import configure_logging, progress
 from src.common.photos import decode_stored, read_photo
 from src.common.text_files import read_lines
-from src.formats.face_records import open_face_records
+from src.formats.face_layout import open_face_records
 from src.formats.lists import parse_lst_line
 
 LANDMARKS = ("left eye", "right eye", "nose", "left mouth corner", "right mouth corner")

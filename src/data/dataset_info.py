@@ -27,8 +27,9 @@ from src.common.errors import InputError, listed, run_command
 from src.common.locks import only_writer
 from src.common.log import configure_logging
 from src.common.writable import check_output_folder
+from src.data.image_records import RecordScan
 from src.data.pairs import write_pairs
-from src.data.record_check import Inspection, RecordScan, inspect, rebuild
+from src.data.record_check import Inspection, inspect, rebuild
 from src.data.unpacking import unpack, write_image
 from src.formats.property import write_property
 from src.formats.verification_set import read_bin

@@ -11,7 +11,8 @@ from src.common.errors import InputError
 from src.common.log import progress
 from src.common.output_files import whole_file
 from src.data.class_centres import nearest
-from src.formats.face_records import FaceRecordWriter, check_own_labels, open_face_records
+from src.formats.face_layout import check_own_labels, open_face_records
+from src.formats.face_records import FaceRecordWriter
 from src.formats.property import load_property, write_property
 from src.formats.records import RecordReader
 

@@ -1,6 +1,5 @@
 """Finds what is wrong with a data set, and makes a valid one of its intact images."""
 
-import array
 import os
 from typing import NamedTuple
 
@@ -10,17 +9,17 @@ from easydict import EasyDict
 from src.common.errors import InputError
 from src.common.log import progress
 from src.common.photos import decode_stored
+from src.data.image_records import RecordScan, scan_images
 from src.data.training_lists import group_by_label
-from src.formats.face_records import (
+from src.formats.face_layout import (
     FACES,
     FaceLayout,
-    FaceRecordWriter,
     LayoutError,
-    check_count,
     read_layout,
 )
+from src.formats.face_records import FaceRecordWriter, check_count
 from src.formats.property import load_property
-from src.formats.record_scan import records_at, scan_records
+from src.formats.record_scan import records_at
 from src.formats.recordio import LARGEST_EXACT
 from src.formats.records import RecordReader, rebuild_remedy
 
@@ -32,22 +31,6 @@ class Problem(NamedTuple):
 
     what: str
     remedy: str
-
-
-class RecordScan(NamedTuple):
-    """Everything that a .rec contains, in file order, read without its index.
-
-    `offsets`, `flags` (int64), `ids` (uint64) and `labels` (float32, the first of each) are arrays
-    (N,) for the image records. `other_records` counts the records without content (identities,
-    record 0). `damages` has (offset, reason) of each damaged record.
-    """
-
-    offsets: np.ndarray
-    ids: np.ndarray
-    flags: np.ndarray
-    labels: np.ndarray
-    other_records: int
-    damages: list[tuple[int, str]]
 
 
 class Inspection(NamedTuple):
@@ -62,32 +45,6 @@ class Inspection(NamedTuple):
     image_size: tuple[int, int] | None
     declared: EasyDict | None
     problems: list[Problem]
-
-
-def scan_images(path_rec: str) -> RecordScan:
-    """The `RecordScan` of a .rec."""
-    offsets, ids, flags = array.array("q"), array.array("Q"), array.array("q")
-    labels = array.array("f")
-    other_records = 0
-    damages: list[tuple[int, str]] = []
-    for offset, record, damage in progress(scan_records(path_rec), "scan", "record"):
-        if record is None:
-            damages.append((offset, damage or ""))
-        elif not record.content:
-            other_records += 1
-        else:
-            offsets.append(offset)
-            ids.append(record.id)
-            flags.append(record.flag)
-            labels.append(record.label[0])
-    return RecordScan(
-        offsets=np.array(offsets),
-        ids=np.array(ids),
-        flags=np.array(flags),
-        labels=np.array(labels),
-        other_records=other_records,
-        damages=damages,
-    )
 
 
 def decoded_size(content: bytes) -> tuple[int, int] | None:

@@ -8,7 +8,7 @@ import numpy as np
 from src.common.errors import InputError
 from src.common.log import progress
 from src.common.output_files import whole_file
-from src.data.record_check import RecordScan
+from src.data.image_records import RecordScan
 from src.formats.record_scan import records_at
 
 

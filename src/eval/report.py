@@ -23,7 +23,7 @@ from src.common.text_files import read_lines
 from src.common.writable import check_output_file
 from src.eval.report_pictures import contact_sheet, roc_chart, training_chart
 from src.eval.training_log import read_training_log
-from src.formats.face_records import open_face_records
+from src.formats.face_layout import open_face_records
 
 # ------------------------------------------------------------------------------ counts
 

@@ -77,7 +77,7 @@ def unpack_payload(payload: bytes) -> Record:
     )
 
 
-def _aligned_magic(payload: bytes) -> list[int]:
+def aligned_magic(payload: bytes) -> list[int]:
     """Positions at a multiple of four where the payload contains the magic number."""
     positions = []
     found = payload.find(MAGIC)
@@ -96,7 +96,7 @@ def encode_record(payload: bytes) -> bytes:
             f"a record of {len(payload)} bytes: the format allows fewer than {1 << LENGTH_BITS}"
         )
     pieces, start = [], 0
-    for position in _aligned_magic(payload):
+    for position in aligned_magic(payload):
         kind = MIDDLE_PART if start else FIRST_PART
         pieces += [MAGIC, struct.pack("<I", kind << LENGTH_BITS | position - start)]
         pieces.append(payload[start:position])

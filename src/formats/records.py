@@ -4,14 +4,17 @@ import codecs
 import contextlib
 import os
 import struct
+import warnings
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
+from typing import BinaryIO
 
 import numpy as np
 
 from src.common.errors import InputError
 from src.common.output_files import flush_to_disk, whole_file
+from src.formats.record_headers import Headers, read_headers
 from src.formats.recordio import (
     HEADER,
     Record,
@@ -20,6 +23,9 @@ from src.formats.recordio import (
     pack_payload,
     unpack_payload,
 )
+
+INDEX_BLOCK = 1 << 22  # bytes of an index that are parsed at once
+LARGEST_NUMBER = np.iinfo(np.int64).max
 
 
 def read_index(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -31,20 +37,56 @@ def read_index(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
         A line that is not `number<TAB>offset`, or a key that appears twice.
     """
     with open(path, "rb") as file:
-        words = file.read().removeprefix(codecs.BOM_UTF8).split()
-    try:
-        numbers = np.array(list(map(int, words)), np.int64).reshape(-1, 2)
-    except (ValueError, OverflowError):
-        raise InputError(
-            f"{path} is not an index (lines `number<TAB>offset` of numbers below 2^63): "
-            f"{rebuild_remedy(path)}"
-        ) from None
-    numbers = numbers[np.argsort(numbers[:, 0], kind="stable")]
-    keys, offsets = numbers[:, 0].copy(), numbers[:, 1].copy()
-    twice = np.flatnonzero(np.diff(keys) == 0)
+        lines = sum(block.count(b"\n") for block in iter(lambda: file.read(INDEX_BLOCK), b"")) + 1
+        keys, offsets = np.empty(lines, np.int64), np.empty(lines, np.int64)
+        file.seek(0)
+        count = 0
+        try:
+            for numbers in _number_blocks(file):
+                pairs = numbers.reshape(-1, 2)
+                keys[count : count + len(pairs)], offsets[count : count + len(pairs)] = pairs.T
+                count += len(pairs)
+        except ValueError:
+            raise InputError(
+                f"{path} is not an index (lines `number<TAB>offset` of numbers below 2^63): "
+                f"{rebuild_remedy(path)}"
+            ) from None
+    keys, offsets = keys[:count], offsets[:count]
+    if not np.all(keys[1:] > keys[:-1]):
+        order = np.argsort(keys, kind="stable")
+        keys, offsets = keys[order], offsets[order]
+    twice = np.flatnonzero(keys[1:] == keys[:-1])
     if len(twice):
         raise InputError(f"{path} lists record {keys[twice[0]]} twice: {rebuild_remedy(path)}")
     return keys, offsets
+
+
+def _number_blocks(file: BinaryIO) -> Iterator[np.ndarray]:
+    """The numbers of a text, int64, in blocks of whole lines; ValueError for anything else."""
+    rest = b""
+    is_first = True
+    while block := file.read(INDEX_BLOCK):
+        whole, newline, rest_of_block = (rest + block).rpartition(b"\n")
+        text, rest = whole + newline, rest_of_block
+        yield _numbers(text.removeprefix(codecs.BOM_UTF8) if is_first else text)
+        is_first = is_first and not text
+    yield _numbers(rest.removeprefix(codecs.BOM_UTF8) if is_first else rest)
+
+
+def _numbers(text: bytes) -> np.ndarray:
+    """The numbers of a text, int64; ValueError for anything else."""
+    text = text.strip()
+    if not text:
+        return np.empty(0, np.int64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DeprecationWarning)  # of a text that has other things
+        try:
+            numbers = np.fromstring(text, np.int64, sep=" ")
+        except DeprecationWarning as warning:
+            raise ValueError(str(warning)) from None
+    if np.any(numbers == LARGEST_NUMBER):  # also stands for all that are larger
+        raise ValueError("a number is too large")
+    return numbers
 
 
 def rebuild_remedy(path: str | os.PathLike[str]) -> str:
@@ -117,6 +159,26 @@ class RecordReader:
         if position == len(self.keys) or self.keys[position] != index:
             raise KeyError(index)
         return int(self.offsets[position])
+
+    def headers(self, first: int, stop: int) -> Headers:
+        """The headers of records [first, stop), of which all must be in the index."""
+        begin, end = np.searchsorted(self.keys, (first, stop))
+        if end - begin != stop - first:
+            raise KeyError(f"records {first} to {stop - 1}")
+        return read_headers(self.path, self.offsets[begin:end])
+
+    def first_labels(self, indices: np.ndarray) -> np.ndarray:
+        """The first label of each record, float32 (N,); raises the errors of `read_idx`."""
+        indices = np.asarray(indices, np.int64)
+        if not len(self.keys):
+            raise KeyError(f"records {indices}")
+        places = np.minimum(np.searchsorted(self.keys, indices), len(self.keys) - 1)
+        known = self.keys[places] == indices
+        found = read_headers(self.path, self.offsets[places])
+        labels = found.labels[:, 0].copy()
+        for place in np.flatnonzero(~(known & found.is_plain)):
+            labels[place] = self.read(int(indices[place])).label[0]
+        return labels
 
     def read(self, index: int) -> Record:
         """The record of that number; raises the errors of `read_idx`."""

@@ -12,7 +12,7 @@ import numpy as np
 from src.common.errors import InputError, StopRequested
 from src.common.mxnet_backend import mx
 from src.common.workers import Workers
-from src.formats.face_records import read_layout
+from src.formats.face_layout import read_layout
 from src.formats.records import RecordReader
 from src.loading.image_batches import Augmentation, Augmenter, ImageBatches
 from src.loading.samples import SampleReader
@@ -86,11 +86,11 @@ class RecordImageIter(SampleReader, mx.io.DataIter, ABC):
         weakref.finalize(self, self.reader.close)
         self.layout = layout = read_layout(self.reader)
         self.header0 = tuple(int(number) for number in layout.header)
-        self.imgidx = list(layout.image_ids)
+        self.imgidx = self.seq = layout.image_ids
         self.id2range = layout.identity_ranges
         print("header0 label", np.array(self.header0, np.float32))
         print("id2range", len(self.id2range))
-        print(len(self.imgidx))
+        print(len(layout.image_ids))
         print("rand_mirror", int(rand_mirror))
         chosen = random.getrandbits(31) if seed is None else seed
         self.shuffle = shuffle
@@ -103,7 +103,6 @@ class RecordImageIter(SampleReader, mx.io.DataIter, ABC):
         self.workers = workers or Workers()
         self.seed: int = self.workers.from_first(lambda: chosen)
         self.batches = self._new_batches()
-        self.seq = self.imgidx
         self.epoch = -1
         self.cur = 0  # of `next_sample`
         self.stop_requested: Callable[[], bool] = lambda: False
@@ -145,7 +144,7 @@ class RecordImageIter(SampleReader, mx.io.DataIter, ABC):
 
     def num_samples(self) -> int:
         """Number of images in this epoch's order."""
-        return len(self.seq)
+        return SampleReader.seq.count(self)
 
     def reset(self) -> None:
         """Starts the next epoch; no effect if the current one has not returned a batch yet."""
@@ -200,33 +199,34 @@ class FaceImageIter(RecordImageIter):
     last_batch = DROP
 
     def _check_records(self) -> None:
-        if len(self.imgidx) < self.whole_batch_size:
+        if len(self.layout.image_ids) < self.whole_batch_size:
             log.warning(
                 "%s contains %d images, fewer than a batch of %d: a batch repeats images",
                 self.reader.path,
-                len(self.imgidx),
+                len(self.layout.image_ids),
                 self.whole_batch_size,
             )
 
     @property
     def batches_per_epoch(self) -> int:
         """Number of batches in an epoch, at least 1."""
-        batches, remaining = divmod(len(self.seq), self.whole_batch_size)
+        batches, remaining = divmod(self.num_samples(), self.whole_batch_size)
         return max(batches + (remaining > 0 and self.last_batch != DROP), 1)
 
     def epoch_length(self) -> tuple[int, int]:
         """(batches, images) of an epoch."""
-        return self.batches_per_epoch, len(self.seq)
+        return self.batches_per_epoch, self.num_samples()
 
     def begin_epoch(self, epoch: int, first: int = 0) -> None:
         """Starts the given epoch at its batch `first`."""
-        if not self.seq:
+        if not self.num_samples():
             raise InputError("FaceImageIter.seq is empty: there is no image to train on")
         if self.shuffle:
-            ids = np.sort(np.asarray(self.seq, np.int64))
-            self.seq = np.random.default_rng((self.seed, epoch)).permutation(ids).tolist()
+            order = np.sort(SampleReader.seq.array(self))
+            np.random.default_rng((self.seed, epoch)).shuffle(order)
+            self.seq = order
         self.epoch = epoch
-        order = np.asarray(self.seq, np.int64)
+        order = SampleReader.seq.array(self)
         if self.last_batch == WRAP:
             order = np.resize(order, self.batches_per_epoch * self.whole_batch_size)
         smaller = self.last_batch == KEEP

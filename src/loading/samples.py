@@ -2,16 +2,57 @@
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
 from src.common.mxnet_backend import mx
+from src.formats.face_layout import IdentityRanges
 from src.formats.records import RecordReader
 from src.loading.image_batches import ImageBatches
 
 Sample = tuple[float, bytes, None, None]
 """Label, encoded image, box, landmarks."""
+
+
+class RecordNumbers:
+    """An attribute with record numbers: an array or a range of step 1, until somebody looks at it.
+
+    Scripts of 2018 expect a list, and may change it: then it becomes one. A list of 17 million
+    numbers takes 600 MB and seconds; training only needs `array`.
+    """
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = f"_{name}"
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> "RecordNumbers": ...
+
+    @overload
+    def __get__(self, instance: object, owner: type) -> list[int]: ...
+
+    def __get__(self, instance: object, owner: type) -> "RecordNumbers | list[int]":
+        if instance is None:
+            return self
+        numbers = getattr(instance, self._name)
+        if not isinstance(numbers, list):
+            numbers = self.array(instance).tolist()
+            setattr(instance, self._name, numbers)
+        return numbers
+
+    def __set__(self, instance: Any, numbers: Sequence[int] | np.ndarray) -> None:
+        setattr(instance, self._name, numbers)
+
+    def array(self, instance: Any) -> np.ndarray:
+        """The numbers, int64 (N,)."""
+        numbers = getattr(instance, self._name)
+        if isinstance(numbers, range):
+            return np.arange(numbers.start, numbers.stop)
+        return np.asarray(numbers, np.int64)
+
+    def count(self, instance: Any) -> int:
+        """How many there are."""
+        return len(getattr(instance, self._name))
 
 
 class SampleReader:
@@ -21,15 +62,18 @@ class SampleReader:
     ----------
     imgrec
         The records, with `read_idx` and `keys`.
+    seq
+        This epoch's order of record numbers.
     cur
         How many samples of this epoch `next_sample` has returned.
     auglist, path_root
         For `augmentation_transform` and `read_image`.
     """
 
+    seq = RecordNumbers()
+    imgidx = RecordNumbers()
     reader: RecordReader
-    seq: list[int]
-    id2range: dict[int, tuple[int, int]]
+    id2range: IdentityRanges
     provide_data: list[Any]
     batches: ImageBatches
     mean: np.ndarray | None

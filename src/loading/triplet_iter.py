@@ -10,7 +10,7 @@ import numpy as np
 from src.common.errors import InputError, NoMoreData, StopRequested
 from src.common.mxnet_backend import mx
 from src.common.workers import Workers
-from src.formats.face_records import check_own_labels
+from src.formats.face_layout import check_own_labels
 from src.loading.face_iter import RecordImageIter
 from src.loading.image_batches import Augmenter
 from src.loading.triplet_mining import (

@@ -2,14 +2,17 @@
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Set
 from typing import NamedTuple
+
+import numpy as np
 
 from src.checkpoints.files import drop_other_class_count, load_checkpoint
 from src.checkpoints.names import parse_one_model
 from src.common.errors import InputError
 from src.common.mxnet_backend import Parameters, mx
 from src.common.writable import check_output_folder
+from src.formats.face_layout import IdentityRanges
 from src.formats.property import load_property
 from src.formats.records import RecordReader
 from src.symbols.symbol_utils import HEADS
@@ -52,9 +55,7 @@ def check_prefix(prefix: str) -> None:
     check_output_folder(os.path.dirname(prefix), "--prefix")
 
 
-def check_labels(
-    reader: RecordReader, id2range: Mapping[int, tuple[int, int]], num_classes: int
-) -> None:
+def check_labels(reader: RecordReader, id2range: IdentityRanges, num_classes: int) -> None:
     """Raises InputError unless all labels are 0..C-1; checks two images of each identity.
 
     Other labels would silently make the loss NaN.
@@ -66,20 +67,19 @@ def check_labels(
     num_classes
         C, from property.
     """
-    found = set()
-    for first, stop in id2range.values():
-        for record_id in {first, stop - 1}:
-            label = float(reader.read(record_id).label[0])
-            found.add(label)
-            if not (0 <= label < num_classes and label.is_integer()):
-                folder = os.path.dirname(reader.path) or "."
-                raise InputError(
-                    f"{reader.path}: image {record_id} has label {label:g}, but "
-                    f"{os.path.join(folder, 'property')} has {num_classes} classes, labels 0 to "
-                    f"{num_classes - 1}; there are {len(id2range)} identities: if their labels are "
-                    f"0 to {len(id2range) - 1}, change the first number of property to "
-                    f"{len(id2range)}, otherwise list and pack the set again"
-                )
+    checked = np.stack([id2range.starts, id2range.stops - 1], axis=1).ravel()
+    labels = reader.first_labels(checked)
+    wrong = np.flatnonzero(~((labels >= 0) & (labels < num_classes) & (labels == np.floor(labels))))
+    if len(wrong):
+        folder = os.path.dirname(reader.path) or "."
+        raise InputError(
+            f"{reader.path}: image {checked[wrong[0]]} has label {labels[wrong[0]]:g}, but "
+            f"{os.path.join(folder, 'property')} has {num_classes} classes, labels 0 to "
+            f"{num_classes - 1}; there are {len(id2range)} identities: if their labels are "
+            f"0 to {len(id2range) - 1}, change the first number of property to "
+            f"{len(id2range)}, otherwise list and pack the set again"
+        )
+    found = np.unique(labels)
     if len(found) < num_classes:
         log.warning(
             "%s: %d of the %d classes in property have no images; they cannot be learnt",

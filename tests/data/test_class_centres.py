@@ -6,7 +6,8 @@ import pytest
 from src.common.errors import InputError
 from src.data.class_centres import class_centres, embed_encoded, nearest, unit_rows
 from src.data.dataset_merge import load_model
-from src.formats.face_records import FaceRecordWriter, open_face_records
+from src.formats.face_layout import open_face_records
+from src.formats.face_records import FaceRecordWriter
 
 
 @pytest.mark.parametrize("block", [1, 7, 1024])

@@ -8,7 +8,7 @@ import pytest
 
 from src.common.errors import InputError
 from src.data import dataset_info, face2rec2, glint2lst, lfw2pack
-from src.formats.face_records import open_face_records
+from src.formats.face_layout import open_face_records
 from src.formats.property import load_property
 from src.formats.records import RecordReader, RecordWriter
 from src.formats.verification_set import read_bin, write_bin

@@ -14,7 +14,8 @@ from src.data import dataset_merge
 from src.data.centre_store import CentreStore
 from src.data.class_centres import unit_rows
 from src.data.merging import open_face_set
-from src.formats.face_records import FaceRecordWriter, open_face_records
+from src.formats.face_layout import open_face_records
+from src.formats.face_records import FaceRecordWriter
 from src.formats.property import load_property, write_property
 from src.formats.records import RecordReader
 from src.formats.verification_set import write_bin

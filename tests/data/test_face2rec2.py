@@ -10,7 +10,7 @@ import pytest
 from src.common.errors import InputError
 from src.data import face2rec2, packing
 from src.data.training_lists import group_by_label
-from src.formats.face_records import open_face_records, read_layout
+from src.formats.face_layout import open_face_records, read_layout
 from src.formats.recordio import unpack_payload
 from src.formats.records import RecordReader
 

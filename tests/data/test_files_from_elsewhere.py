@@ -15,7 +15,8 @@ from src.data import dataset_info, dataset_merge, face2rec2, glint2lst, hold_out
 from src.data.name_table import NameTable
 from src.data.pairs import read_pairs
 from src.eval.report_pictures import contact_sheet
-from src.formats.face_records import FaceRecordWriter, open_face_records
+from src.formats.face_layout import open_face_records
+from src.formats.face_records import FaceRecordWriter
 from src.formats.property import load_property
 from src.formats.verification_set import read_bin
 from src.loading import face_iter, triplet_iter

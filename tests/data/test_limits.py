@@ -9,7 +9,8 @@ import pytest
 from src.common.errors import InputError
 from src.data import dataset_info, dataset_merge, face2rec2, merging, packing, record_check
 from src.data.training_lists import ListedPhotos
-from src.formats.face_records import check_count, open_face_records
+from src.formats.face_layout import open_face_records
+from src.formats.face_records import check_count
 from src.formats.property import load_property
 from src.formats.recordio import LARGEST_EXACT
 

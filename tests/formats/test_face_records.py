@@ -3,15 +3,15 @@
 import pytest
 
 from src.common.errors import InputError
-from src.formats.face_records import (
+from src.formats.face_layout import (
     DAMAGED,
     HEADERLESS,
     PLAIN,
-    FaceRecordWriter,
     LayoutError,
     open_face_records,
     read_layout,
 )
+from src.formats.face_records import FaceRecordWriter
 from src.formats.records import RecordReader, RecordWriter
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from src.common.errors import InputError
 from src.common.mxnet_backend import mx
+from src.formats import records as records_module
 from src.formats.record_scan import records_at, scan_records
 from src.formats.recordio import (
     LARGEST_EXACT,
@@ -203,3 +204,23 @@ def test_missing_files_are_named(tmp_path):
     (tmp_path / "a.rec").touch()
     with pytest.raises(FileNotFoundError, match=r"a\.idx: the index .* is missing; rebuild it"):
         RecordReader(tmp_path / "a.rec")
+
+
+@pytest.mark.parametrize("block", [7, 16, 40, 1 << 22])
+@pytest.mark.parametrize("end", ["\n", "\r\n", ""])
+def test_an_index_is_parsed_in_blocks(tmp_path, monkeypatch, block, end):
+    monkeypatch.setattr(records_module, "INDEX_BLOCK", block)
+    path = tmp_path / "train.idx"
+    lines = [f"{number}\t{number * 1000}" for number in range(30)]
+    path.write_bytes(("\ufeff" + (end or "\n").join(lines) + end).encode())
+    keys, offsets = read_index(path)
+    assert keys.tolist() == list(range(30))
+    assert offsets.tolist() == [1000 * number for number in range(30)]
+    lines[20], lines[3] = lines[3], lines[20]
+    path.write_text("\n".join(lines))
+    assert read_index(path)[1].tolist() == offsets.tolist()
+    for wrong in ("20", "20\t7\t8", "20\tx", "20\t1.5", "20\t9223372036854775807", "20\t1e3"):
+        lines[20] = wrong
+        path.write_text("\n".join(lines))
+        with pytest.raises(InputError, match="is not an index"):
+            read_index(path)

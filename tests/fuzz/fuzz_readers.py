@@ -40,7 +40,8 @@ from src.data.record_check import inspect
 from src.data.training_lists import read_listed_photos
 from src.eval.pairs import load_pairs
 from src.eval.training_log import read_training_log
-from src.formats.face_records import FaceRecordWriter, open_face_records
+from src.formats.face_layout import open_face_records
+from src.formats.face_records import FaceRecordWriter
 from src.formats.property import load_property
 from src.formats.records import read_index
 from src.training.resume import read_state, write_state

@@ -7,7 +7,7 @@ import pytest
 
 from src.align import align_megaface
 from src.data import face2rec2, glint2lst, rename_photos
-from src.formats.face_records import open_face_records
+from src.formats.face_layout import open_face_records
 
 
 @pytest.fixture

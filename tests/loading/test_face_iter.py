@@ -187,3 +187,14 @@ def test_the_last_batch(learnable_set, last_batch, sizes):
     other.restore({"seed": 3, "epoch": 0, "batch": 2})
     for found, expected in zip(list(other), batches[2:], strict=True):
         np.testing.assert_array_equal(found.data[0].asnumpy(), expected.data[0].asnumpy())
+
+
+def test_a_changed_order_is_used(learnable_set):
+    """Scripts of 2018 shuffle the list, or cut it, themselves."""
+    iterator = iterator_of(learnable_set)
+    iterator.seq.reverse()
+    del iterator.seq[24:]
+    iterator.begin_epoch(0)
+    assert iterator.seq == list(range(48, 24, -1))
+    assert iterator.num_samples() == 24
+    assert iterator.imgidx == list(range(1, 49))

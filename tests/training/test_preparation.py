@@ -6,7 +6,7 @@ import pytest
 from src.checkpoints.files import save_checkpoint
 from src.common.errors import InputError
 from src.common.mxnet_backend import mx
-from src.formats.face_records import read_layout
+from src.formats.face_layout import read_layout
 from src.formats.records import RecordReader, RecordWriter
 from src.training.preparation import (
     check_labels,
