@@ -11,6 +11,9 @@ ended, with a line that names it, and --resume continues. Ctrl-C and SIGTERM sto
 current step.
 """
 
+if not __package__:  # used by its path: the `src` that it lies in comes first
+    __import__("sys").path.insert(0, __import__("os").path.abspath(f"{__file__}/../../.."))
+
 import argparse
 import contextlib
 import math

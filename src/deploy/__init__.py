@@ -1,0 +1,1 @@
+"""Trained models in use: one photo, two photos, or many."""
