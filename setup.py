@@ -65,6 +65,7 @@ setup(
         "opencv-python>=4.6,<4.12",  # 4.12 and later want NumPy 2
         "scikit-learn>=1.3,<1.8",
         "scikit-image>=0.22,<0.26",
+        "scipy>=1.10",  # reads AgeDB's protocol
         "easydict>=1.10",
         "pillow>=9.5",
         "joblib>=1.3",
@@ -89,7 +90,6 @@ setup(
             "hypothesis",
             "mypy>=1.10",
             "ruff>=0.6",
-            "scipy>=1.10",
             *ONNX,
         ],
     },

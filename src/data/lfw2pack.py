@@ -2,6 +2,8 @@
 
     python -m src.data.lfw2pack --data-dir lfw_aligned --output lfw.bin
     python -m src.data.lfw2pack --data-dir aligned --pairs pairsDevTest.txt --output dev.bin
+    python -m src.data.lfw2pack --data-dir cfp-dataset/Data/Images --align \\
+        --protocol cfp_fp --pairs cfp-dataset/Protocol --output cfp_fp.bin
 
 Pictures are aligned faces, `<data-dir>/<person>/<person>_0001.jpg`, and are packed byte for byte; a
 picture that is neither a JPEG nor a PNG becomes a PNG.
@@ -10,6 +12,10 @@ Pairs come from `<data-dir>/pairs.txt` or --pairs, any number of them, in LFW's 
 skipped. Verification takes its folds from consecutive pairs: if a fold would contain only one kind
 of pair (LFW's View 1 lists all same pairs first), both kinds are spread evenly over the file. Run
 the same command again to resume a stopped run.
+
+Other protocols are read from their own files (--protocol, --pairs): CFP's folder Protocol, AgeDB's
+04_FINAL_protocol_30_years.mat, and the pairs files of CALFW and CPLFW. Their pictures are photos:
+--align finds and aligns the face in each of them.
 """
 
 if not __package__:  # used by its path: the `src` that it lies in comes first
@@ -21,11 +27,13 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from src.align.choices import FACE_CHOICES
 from src.common.arguments import make_parser, parse_image_size, positive_int, resolve_arguments
 from src.common.errors import InputError, run_command
 from src.common.log import configure_logging, progress
 from src.common.photos import decode_stored, in_stored_format, read_content
 from src.common.writable import check_output_file
+from src.data.aligned_photos import AlignedPhotos
 from src.data.checked_pictures import CheckedPictures
 from src.data.pairs import (
     Pair,
@@ -34,9 +42,9 @@ from src.data.pairs import (
     has_mixed_folds,
     mix_evenly,
     picture_name,
-    read_pairs,
 )
 from src.data.person_folders import printable, printable_list
+from src.data.protocols import CFP_FF, CFP_FP, LFW, PROTOCOLS, read_protocol
 from src.formats.verification_set import write_bin
 
 log = logging.getLogger(__name__)
@@ -52,7 +60,10 @@ class Picture(NamedTuple):
 
 
 def load_pictures(
-    pairs: Sequence[Pair], find: Callable[[PictureKey], str | None], checked: CheckedPictures
+    pairs: Sequence[Pair],
+    find: Callable[[PictureKey], str | None],
+    checked: CheckedPictures,
+    read: Callable[[str], bytes] | None = None,
 ) -> tuple[list[Pair], dict[PictureKey, Picture]]:
     """(complete pairs, their pictures); each pair that is skipped is logged.
 
@@ -62,6 +73,8 @@ def load_pictures(
         Returns the path of a picture, or None.
     checked
         Pictures that need not be decoded again.
+    read
+        Makes an encoded picture from a file; None: the file's own bytes.
     """
     loaded: dict[PictureKey, Picture] = {}
     reasons: dict[PictureKey, str] = {}
@@ -71,14 +84,15 @@ def load_pictures(
             reasons[picture] = f"{picture_name(picture)} is missing"
             continue
         try:
-            content = in_stored_format(read_content(path), path)
-            size = checked.size(path) or _decoded_size(content)
+            content = read(path) if read else in_stored_format(read_content(path), path)
+            size = (None if read else checked.size(path)) or _decoded_size(content)
         except (InputError, OSError):
             size = None
         if size is None:
             reasons[picture] = f"{path} cannot be decoded"
         else:
-            checked.add(path, size)
+            if not read:
+                checked.add(path, size)
             loaded[picture] = Picture(content, size)
     complete = []
     for pair in pairs:
@@ -131,7 +145,13 @@ def warn_about_sizes(loaded: Mapping[PictureKey, Picture], image_size: Sequence[
 
 
 def pack_pairs(
-    data_dir: str, pairs_path: str, output: str, image_size: Sequence[int], folds: int
+    data_dir: str,
+    pairs_path: str,
+    output: str,
+    image_size: Sequence[int],
+    folds: int,
+    protocol: str = LFW,
+    aligned: AlignedPhotos | None = None,
 ) -> None:
     """Writes the verification set.
 
@@ -141,6 +161,10 @@ def pack_pairs(
         Height, width, for a warning. 2018: the pictures are packed unchanged, whatever their size.
     folds
         Number of folds that verification will use.
+    protocol
+        A key of `PROTOCOLS`.
+    aligned
+        Aligns the pictures, which are photos.
 
     Raises
     ------
@@ -148,10 +172,12 @@ def pack_pairs(
         The pairs file is malformed, or one kind of pair has no complete one.
     """
     with CheckedPictures(output) as checked:
-        pairs = read_pairs(pairs_path)
+        pairs = read_protocol(protocol, pairs_path)
         complete, loaded = load_pictures(
-            pairs, lambda picture: find_picture(data_dir, picture), checked
+            pairs, lambda picture: find_picture(data_dir, picture), checked, aligned
         )
+        for way, count in sorted(aligned.ways.items() if aligned else ()):
+            print(f"{count} photos: {way}")
         if len({pair.same for pair in complete}) < 2:
             raise InputError(
                 f"{pairs_path}: {len(complete)} of {len(pairs)} pairs have both pictures in "
@@ -181,6 +207,21 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--nfolds", type=positive_int, default=10, help="number of folds in verification"
     )
+    parser.add_argument(
+        "--protocol", choices=PROTOCOLS, default=LFW, help="what --pairs is; lfw: a pairs file"
+    )
+    parser.add_argument(
+        "--align",
+        nargs="?",
+        const="112,112",
+        default="",
+        metavar="HEIGHT,WIDTH",
+        help="the pictures are photos: find and align a face in each (size without a value: "
+        "112,112)",
+    )
+    parser.add_argument(
+        "--face", choices=FACE_CHOICES, default="central", help="which of several faces [--align]"
+    )
     return parser.parse_args(argv)
 
 
@@ -196,9 +237,13 @@ def main(args: Sequence[str] | argparse.Namespace | None = None) -> None:
             f"--data-dir {args.data_dir}: no such folder; name the folder of aligned faces"
         )
     pairs = args.pairs or os.path.join(args.data_dir, "pairs.txt")
-    if not os.path.isfile(pairs):
+    # 2018: a Namespace had none of the new flags
+    protocol, align = getattr(args, "protocol", LFW), getattr(args, "align", "")
+    if not (os.path.exists if protocol in (CFP_FF, CFP_FP) else os.path.isfile)(pairs):
         raise FileNotFoundError(f"{pairs}: no such pairs file; name another one with --pairs")
-    pack_pairs(args.data_dir, pairs, args.output, parse_image_size(args.image_size), args.nfolds)
+    size = parse_image_size(align or args.image_size)
+    aligned = AlignedPhotos(size, args.face) if align else None
+    pack_pairs(args.data_dir, pairs, args.output, size, args.nfolds, protocol, aligned)
 
 
 if __name__ == "__main__":
