@@ -12,6 +12,7 @@ from src.common.mxnet_backend import mx
 from src.common.workers import Workers, join_workers
 from src.training.command import begin
 from src.training.joint_start import check_alike, only_first_speaks
+from src.training.stopping import Diverged
 
 
 class Second(Workers):
@@ -104,5 +105,9 @@ def test_only_the_first_speaks(capsys, caplog):
         say()
     assert capsys.readouterr().out == ""
     assert caplog.messages == ["an image of mine is broken", "failed"]
+    with pytest.raises(Diverged), only_first_speaks(Workers()):
+        raise Diverged("the loss is nan")
+    with pytest.raises(SystemExit), only_first_speaks(Second()):
+        raise Diverged("the loss is nan")
     say()
     assert capsys.readouterr().out == "printed\n"

@@ -213,20 +213,45 @@ class Started:
         return self.process.returncode, errors, time.monotonic() - began
 
 
+@pytest.fixture(scope="module")
+def undisturbed(learnable_set, tmp_path_factory):
+    """A function from a kind of classifier to the folder of a run of two workers, `whole`."""
+    folders = {}
+
+    def folder_of(kind):
+        if kind not in folders:
+            folder = folders[kind] = tmp_path_factory.mktemp(kind)
+            (folder / "program.py").write_text(PROGRAM)
+            (folder / "network.py").write_text(NETWORK)
+            options = [*KINDS[kind], "--devices", "cpu:0"]
+            run(launched(training(folder, learnable_set, "whole", *options)))
+        return folders[kind]
+
+    return folder_of
+
+
 @pytest.mark.parametrize(
-    ("role", "number"),
+    ("kind", "role", "number"),
     [
-        ("worker", 1),
+        ("dense", "worker", 1),
         *(
-            pytest.param(role, number, marks=pytest.mark.slow)
-            for role, number in [("worker", 0), ("server", 0), ("server", 1), ("scheduler", 0)]
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in [
+                ("dense", "worker", 0),
+                ("dense", "server", 0),
+                ("dense", "server", 1),
+                ("dense", "scheduler", 0),
+                ("sharded", "worker", 1),
+                ("sharded", "server", 0),
+            ]
         ),
     ],
 )
-@pytest.mark.parametrize("kind", ["dense", pytest.param("sharded", marks=pytest.mark.slow)])
-def test_a_killed_process_ends_the_run_which_continues(learnable_set, folder, role, number, kind):
+def test_a_killed_process_ends_the_run_which_continues(
+    learnable_set, folder, undisturbed, kind, role, number
+):
+    whole = undisturbed(kind)
     options = [*KINDS[kind], "--devices", "cpu:0"]
-    run(launched(training(folder, learnable_set, "whole", *options)))
     job = Started(launched(training(folder, learnable_set, "killed", *options, record="slow")))
     job.wait_for("[10]Accuracy-Highest")
     (victim,) = job.processes(("DMLC_ROLE", role), ("DMLC_TASK_ID", number))
@@ -239,8 +264,8 @@ def test_a_killed_process_ends_the_run_which_continues(learnable_set, folder, ro
     assert not job.processes()
     done = run(launched([*training(folder, learnable_set, "killed", *options), "--resume"]))
     assert "resuming after batch 10" in done.stderr
-    assert_same(folder / "killed-0004.params", folder / "whole-0004.params")
-    assert_same(state_path(folder / "killed"), state_path(folder / "whole"))
+    assert_same(folder / "killed-0004.params", whole / "whole-0004.params")
+    assert_same(state_path(folder / "killed"), state_path(whole / "whole"))
 
 
 @pytest.mark.parametrize("kind", ["dense", "triplet"])
