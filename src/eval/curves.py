@@ -54,6 +54,18 @@ def area_under_curve(fpr: np.ndarray, tpr: np.ndarray) -> float:
     return float(np.sum(np.diff(fpr) * (tpr[1:] + tpr[:-1])) / 2)
 
 
+def equal_error_rate(fpr: np.ndarray, tpr: np.ndarray) -> float:
+    """Where as many different pairs are accepted as same pairs are rejected, on the ROC curve.
+
+    Between two corners it is on the straight line between them.
+    """
+    excess = fpr - (1 - tpr)  # ascends from -1 to 1
+    after = int(np.argmax(excess >= 0))
+    before = after - 1
+    share = -excess[before] / (excess[after] - excess[before])
+    return float(fpr[before] + share * (fpr[after] - fpr[before]))
+
+
 def best_threshold(embeddings: np.ndarray, issame: IsSame) -> tuple[float, float]:
     """(threshold, accuracy) over all pairs: the lowest of the best from 0 to 4 in steps of 0.01."""
     dist, same = _distances(embeddings, issame)

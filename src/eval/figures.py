@@ -8,7 +8,13 @@ import numpy as np
 from sklearn.preprocessing import normalize
 
 from src.common.mxnet_backend import mx
-from src.eval.curves import accept_rates, area_under_curve, best_threshold, roc_points
+from src.eval.curves import (
+    accept_rates,
+    area_under_curve,
+    best_threshold,
+    equal_error_rate,
+    roc_points,
+)
 from src.eval.pairs import Array, VerificationSet, embed_pairs, flip_sum
 from src.eval.roc import (
     ACCURACY_THRESHOLDS,
@@ -93,6 +99,9 @@ def summarize(result: Measurement, issame: IsSame, nfolds: int) -> dict[str, Any
         "best_threshold_accuracy": accuracy,
         "validation_rate": {"val": float(val), "val_std": float(val_std), "far": float(far)},
         "tar_at_far": accept_rates(embeddings, issame),
+        "auc": area_under_curve(fpr, tpr),
+        "eer": equal_error_rate(fpr, tpr),
+        "seconds": result.seconds,
         "images_per_second": sum(map(len, result.embeddings_list)) / result.seconds,
         "roc": {
             "fpr": fpr.tolist(),
@@ -113,6 +122,7 @@ def print_results(name: str, results: Mapping[str, Any]) -> None:
         f"[{name}]Best threshold: {threshold:.2f} (squared distance; cosine "
         f"{1 - threshold / 2:.3f}), accuracy {results['best_threshold_accuracy']:.5f}"
     )
+    print(f"[{name}]AUC: {results['auc']:.5f}, EER: {results['eer']:.5f}")
     rate = results["validation_rate"]
     print(
         f"[{name}]Validation rate: {rate['val']:.5f}+-{rate['val_std']:.5f} @ FAR={rate['far']:.5f}"

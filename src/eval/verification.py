@@ -12,28 +12,23 @@ if not __package__:  # used by its path: the `src` that it lies in comes first
     __import__("sys").path.insert(0, __import__("os").path.abspath(f"{__file__}/../../.."))
 
 import argparse
-import functools
 import json
 import logging
-import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from src.checkpoints.binding import bind_embedding
-from src.checkpoints.files import load_checkpoint
-from src.checkpoints.names import parse_model, split_model
 from src.common.arguments import make_parser, resolve_arguments
 from src.common.devices import single_context
-from src.common.errors import InputError, run_command
+from src.common.errors import run_command
 from src.common.log import configure_logging
 from src.common.mxnet_backend import mx
 from src.common.output_files import whole_file
 from src.common.writable import check_output_file, check_output_folder
 from src.eval.badcases import dumpR, test_badcase
 from src.eval.figures import measure, print_results, summarize
+from src.eval.inputs import choose_epochs, find_targets, model_loader
 from src.eval.pairs import Array, VerificationSet, load_bin, load_pairs
 from src.eval.roc import (
     LFold,
@@ -44,6 +39,7 @@ from src.eval.roc import (
     check_folds,
     evaluate,
 )
+from src.eval.table import table_lines, write_csv
 from src.formats.property import load_property
 
 __all__ = [
@@ -98,77 +94,6 @@ def test(
     """
     result = measure(data_set, mx_model, batch_size, nfolds, data_extra, label_shape)
     return (*result.accuracy, *result.accuracy_flip, result.xnorm, result.embeddings_list)
-
-
-def choose_epochs(model: str, newest_range: str) -> tuple[str, list[int]]:
-    """(prefix, epochs) of `--model` and `--max`.
-
-    Parameters
-    ----------
-    model
-        'prefix,epoch', 'prefix,1|2|3', or 'prefix' for all epochs, the newest first.
-    newest_range
-        'a,b' keeps epochs [a, b) of 'prefix', counted from 0 for the newest, if there are more than
-        b epochs; '' keeps all.
-
-    Raises
-    ------
-    InputError
-        There is no such checkpoint, or `newest_range` is not such a pair of integers.
-    """
-    prefix, epochs = parse_model(model)
-    if split_model(model)[1] is not None:
-        return prefix, epochs
-    if newest_range:
-        bounds = newest_range.split(",")
-        if len(bounds) != 2 or not all(bound.strip().isdecimal() for bound in bounds):
-            raise InputError(f"--max {newest_range}: expected two integers a,b")
-        first, stop = map(int, bounds)
-        if first >= stop:
-            raise InputError(f"--max {newest_range}: the first number must be below the second")
-        if len(epochs) > stop:
-            epochs = epochs[first:stop]
-    return prefix, epochs
-
-
-def find_targets(data_dir: str, target: str) -> dict[str, str]:
-    """{name: path} of the sets of `--target` that exist; logs a warning for each of the others.
-
-    Raises
-    ------
-    InputError
-        None of them exists.
-    """
-    names = [name.strip() for name in target.split(",") if name.strip()]
-    paths = {name: os.path.join(data_dir, f"{name}.bin") for name in names}
-    existing = {name: path for name, path in paths.items() if os.path.isfile(path)}
-    if not existing:
-        entries = os.listdir(data_dir or ".")
-        found = sorted(name[:-4] for name in entries if name.endswith(".bin"))
-        raise InputError(
-            f"--target {target}: none of {', '.join(paths.values()) or '(nothing)'} exists; the "
-            f".bin files in {data_dir or 'this folder'} are: {', '.join(found) or 'none'}"
-        )
-    for name in names:
-        if name not in existing:
-            log.warning("%s is missing; skipping target %s", paths[name], name)
-    return existing
-
-
-def model_loader(
-    prefix: str, context: mx.Context, batch_size: int, image_size: Sequence[int]
-) -> Callable[[int], mx.mod.Module]:
-    """A function from an epoch to the bound model; it caches the last one."""
-
-    @functools.lru_cache(maxsize=1)
-    def load_model(epoch: int) -> mx.mod.Module:
-        print("loading", prefix, epoch)
-        start = time.monotonic()
-        model = bind_embedding(*load_checkpoint(prefix, epoch), context, batch_size, image_size)
-        print("model loading time", time.monotonic() - start)
-        return model
-
-    return load_model
 
 
 def verify(
@@ -247,6 +172,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="mode 0: JSON file for results and ROC curves, none if empty; mode 1: folder for the "
         "pictures, ./badcases if empty; mode 2: file for the embeddings, temp.bin if empty",
     )
+    group.add_argument(
+        "--csv", default="", metavar="FILE", help="mode 0: also write the table of results as CSV"
+    )
     group = parser.add_argument_group("device")
     group.add_argument("--gpu", default=0, type=int, help="index of the GPU; -1: CPU")
     group.add_argument("--batch-size", default=32, type=int, help="images per forward pass")
@@ -262,6 +190,8 @@ def run(args: argparse.Namespace) -> None:
     output = getattr(args, "output", "") or ("./badcases" if args.mode == 1 else "")
     if output:
         (check_output_folder if args.mode == 1 else check_output_file)(output, "--output")
+    if getattr(args, "csv", ""):
+        check_output_file(args.csv, "--csv")
     image_size = load_property(args.data_dir).image_size
     print("image_size", image_size)
     prefix, epochs = choose_epochs(args.model, args.max)
@@ -271,9 +201,13 @@ def run(args: argparse.Namespace) -> None:
     load_model = model_loader(prefix, context, args.batch_size, image_size)
     if args.mode == 0:
         results = verify(targets, image_size, epochs, load_model, args.batch_size, args.nfolds)
+        if len(targets) > 1 or len(epochs) > 1:
+            print("\n".join(table_lines(prefix, results)))
         if output:
             with whole_file(output, "w") as file:
                 json.dump({"model": args.model, "targets": results}, file, indent=1)
+        if getattr(args, "csv", ""):
+            write_csv(args.csv, prefix, results)
         return
     name, path = next(iter(targets.items()))
     if len(targets) > 1 or len(epochs) > 1:

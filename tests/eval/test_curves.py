@@ -72,3 +72,20 @@ def test_a_curve_needs_both_kinds_of_pairs():
     for same in ([True, True], [False, False], [True]):
         with pytest.raises(InputError, match="both same and different pairs"):
             curves.roc_points(embeddings_at([1, 2]), same)
+
+
+def test_the_equal_error_rate_is_where_both_errors_are_equal(noisy):
+    embeddings, same = noisy
+    fpr, tpr, _ = curves.roc_points(embeddings, same)
+    found = curves.equal_error_rate(fpr, tpr)
+    assert found == pytest.approx(np.interp(0, fpr - (1 - tpr), fpr), abs=1e-12)
+    assert 0 < found < 0.5
+    for distances, kinds, expected in (
+        ([0, 0, 4, 4], [True, True, False, False], 0),
+        ([4, 4, 0, 0], [True, True, False, False], 1),
+        ([1, 1, 1, 1], [True, True, False, False], 0.5),
+        ([0, 3, 1, 4], [True, True, False, False], 0.5),
+        ([0, 1, 4, 2, 3, 4], [True, True, True, False, False, False], 1 / 3),
+    ):
+        points = curves.roc_points(embeddings_at(distances), kinds)
+        assert curves.equal_error_rate(*points[:2]) == pytest.approx(expected, abs=1e-12)
