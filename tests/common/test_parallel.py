@@ -76,9 +76,9 @@ def die_at_tens(number, folder):
 
 def test_few_items_are_repeated(tmp_path):
     work = functools.partial(square_unless, fatal=20, marker=tmp_path / "died", once=True)
-    list(ordered_map(work, range(40), 2, "test"))
+    list(ordered_map(work, range(400), 2, "test"))
     calls = (tmp_path / "died.calls").read_text().splitlines()
-    assert len(calls) < 60
+    assert len(calls) < 500  # how many were under way depends on the speed of the processes
     assert str(os.getpid()) not in {call.split()[1] for call in calls}
 
 
