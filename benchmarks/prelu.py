@@ -38,18 +38,7 @@ def training(batch_size, rewritten):
     if rewritten:
         symbol = rewrite_prelu(symbol, for_training=True)
     module = bound_module(symbol, batch_size, for_training=True)
-    settings = {"learning_rate": 0.001, "momentum": 0.9, "rescale_grad": 1 / batch_size}
-    module.init_optimizer(optimizer="sgd", optimizer_params=settings)
-    random = np.random.RandomState(0)
-    images = mx.nd.array(random.randint(0, 256, (batch_size, 3, 112, 112)))
-    batch = mx.io.DataBatch([images], [mx.nd.array(random.randint(0, CLASSES, batch_size))])
-
-    def step():
-        module.forward_backward(batch)
-        module.update()
-        mx.nd.waitall()
-
-    return {"faces/s": batch_size / harness.shortest(step, 6 if rewritten else 2)}
+    return harness.training_rate(module, batch_size, CLASSES, 6 if rewritten else 2)
 
 
 def inference(batch_size, rewritten):

@@ -11,7 +11,6 @@ import json
 import sys
 
 import harness
-import numpy as np
 
 COMMIT = "3e2291c"
 CLASSES, SIZE = 200, 128
@@ -63,18 +62,7 @@ def measure(make_symbol, args):
     module.bind([("data", (size, 3, 112, 112))], [("softmax_label", (size,))])
     mx.random.seed(1)
     module.init_params(initializer)
-    settings = {"learning_rate": 0.001, "momentum": 0.9, "rescale_grad": 1 / size}
-    module.init_optimizer(optimizer="sgd", optimizer_params=settings)
-    random = np.random.RandomState(0)
-    images = mx.nd.array(random.randint(0, 256, (size, 3, 112, 112)))
-    batch = mx.io.DataBatch([images], [mx.nd.array(random.randint(0, CLASSES, size))])
-
-    def step():
-        module.forward_backward(batch)
-        module.update()
-        mx.nd.waitall()
-
-    return {"faces/s": size / harness.shortest(step, 6)}
+    return harness.training_rate(module, size, CLASSES, 6)
 
 
 CASES = [

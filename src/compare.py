@@ -13,7 +13,6 @@ if not __package__:  # used by its path: the `src` that it lies in comes first
     __import__("sys").path.insert(0, __import__("os").path.abspath(f"{__file__}/../.."))
 
 import argparse
-import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -30,6 +29,7 @@ from src.common.arguments import (
 )
 from src.common.devices import single_context
 from src.common.errors import InputError, run_command
+from src.common.json_text import parse_json
 from src.common.log import configure_logging
 from src.common.photos import read_photo
 from src.deploy.embedder import SMALLEST_FACE, FaceEmbedder, find_face
@@ -73,8 +73,8 @@ def best_threshold(path: str, target: str) -> Threshold:
         Name of the set; '' for the first.
     """
     try:
-        with open(path, encoding="utf-8") as file:
-            targets = json.load(file)["targets"]
+        with open(path, "rb") as file:
+            targets = parse_json(file.read())["targets"]
         name = target or next(iter(targets))
         if name not in targets:
             raise InputError(f"{path} has no set {name}; it has {', '.join(targets)}")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from src.common.json_text import parse_json
 from src.common.output_files import flush_to_disk, full_disk_named, unfinished_name, whole_file
 
 
@@ -43,8 +44,8 @@ class EmbeddingTable:
     def _read_journal(self, checksum: int) -> bool:
         """Whether there is an unfinished table of the same identity; reads its state."""
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-            with open(self._journal, encoding="utf-8") as file:
-                found = json.load(file)
+            with open(self._journal, "rb") as file:
+                found = parse_json(file.read())
             if found["checksum"] == checksum and os.path.exists(self._part):
                 self._state["rows"] = int(found["rows"])
                 self._state["notes"] = {str(row): str(note) for row, note in found["notes"].items()}

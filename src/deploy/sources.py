@@ -10,6 +10,7 @@ import numpy as np
 from src.common.errors import InputError
 from src.common.folders import reported_scan
 from src.common.photos import decode_stored, read_photo
+from src.common.text_files import read_lines
 from src.formats.face_layout import read_layout
 from src.formats.lists import parse_lst_line
 from src.formats.records import RecordReader
@@ -61,15 +62,14 @@ def _from_folder(root: str) -> Source:
 
 def _from_list(path: str) -> Source:
     names, labels = [], []
-    with open(path, encoding="utf-8", errors="surrogateescape") as file:
-        for number, line in enumerate(file, start=1):
-            if line.strip():
-                try:
-                    entry = parse_lst_line(line)
-                except InputError as error:
-                    raise InputError(f"{path}, line {number}: {error}") from None
-                names.append(entry.image_path)
-                labels.append(str(entry.label))
+    for number, line in read_lines(path, "surrogateescape"):
+        if line.strip():
+            try:
+                entry = parse_lst_line(line)
+            except InputError as error:
+                raise InputError(f"{path}, line {number}: {error}") from None
+            names.append(entry.image_path)
+            labels.append(str(entry.label))
     return Source(names, labels, lambda place: read_photo(names[place]))
 
 

@@ -35,7 +35,7 @@ class HalfPrecision:
         self._full: Parameters = {}
 
     def remember(self, bound: Parameters, given: Parameters) -> None:
-        """Keeps the float32 weights of a run's start until `state` uses them.
+        """Keeps the float32 weights of a run's start, for `state`.
 
         Parameters
         ----------

@@ -5,7 +5,7 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 
-from src.common.errors import WRONG_INPUT, InputError
+from src.common.errors import WRONG_INPUT, InputError, NoMoreData
 from src.common.mxnet_backend import mx
 from src.common.workers import Workers
 from src.training.stopping import Diverged
@@ -17,7 +17,7 @@ SPEAKING = ("src.loading.image_batches",)  # modules whose warnings concern one 
 def only_first_speaks(workers: Workers) -> Iterator[None]:
     """In the block, the first worker prints and logs; the others only say what concerns them.
 
-    All workers diverge together, so of that the others say nothing.
+    All workers diverge together, and run out of data together: of that the others say nothing.
     """
     if workers.is_first:
         yield
@@ -30,7 +30,7 @@ def only_first_speaks(workers: Workers) -> Iterator[None]:
     try:
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
             yield
-    except Diverged:
+    except (Diverged, NoMoreData):
         raise SystemExit(WRONG_INPUT) from None
     finally:
         for logger, level in before.items():

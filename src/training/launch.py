@@ -32,6 +32,7 @@ from typing import NamedTuple
 from src.common.arguments import make_parser, positive_int, resolve_arguments
 from src.common.errors import INTERRUPTED, InputError, run_command
 from src.common.launcher_link import BY_INPUT, LINK, STOP
+from src.common.text_files import read_lines
 
 LOOPBACK = "127.0.0.1"
 SERVE = "import src.common.mxnet_backend"  # servers and scheduler: serves, and exits
@@ -82,9 +83,8 @@ def read_hosts(path: str | None) -> list[str]:
     """The machines of a file, one per line; text after # is a comment."""
     if path is None:
         return [LOOPBACK]
-    with open(path, encoding="utf-8") as file:
-        hosts = [line.partition("#")[0].strip() for line in file]
-    hosts = [host for host in hosts if host]
+    lines = (line.partition("#")[0].strip() for _, line in read_lines(path))
+    hosts = [host for host in lines if host]
     for host in hosts:
         if host.startswith("-") or len(host.split()) > 1:
             raise InputError(f"{path}: {host!r} is not the name of a machine: one per line")

@@ -89,7 +89,7 @@ class Run:
         return self.workers.from_first(lambda: os.path.exists(self.path))
 
     def _read(self) -> tuple[Parameters, Parameters]:
-        """The parameters of the state, on the first worker; its numbers are told to all."""
+        """The parameters of the state, on the first worker; all workers get its numbers."""
         kinds: dict[str, Parameters] = {"arg": {}, "aux": {}, "momentum": self._momentum}
 
         def read() -> dict[str, Any]:

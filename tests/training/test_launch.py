@@ -1,4 +1,4 @@
-"""The launcher of several workers: its flags, its plan, and what the processes are told."""
+"""The launcher of several workers: its flags, its plan, and the environment of the processes."""
 
 import os
 import re
@@ -122,3 +122,12 @@ def test_a_worker_that_fails_before_it_joins(code, status, line, capfd, monkeypa
 def test_servers_that_wait_for_workers_which_never_joined_are_ended(monkeypatch):
     monkeypatch.setattr(launch, "SECONDS_TO_END", 0.5)
     assert launch.main(["-n", "1", "--", sys.executable, "-c", "pass"]) == 0
+
+
+def test_hosts_in_another_encoding(tmp_path):
+    path = tmp_path / "hosts"
+    path.write_bytes("älpha\n".encode("latin-1"))
+    with pytest.raises(InputError, match="line 1: byte 0xe4 is not UTF-8 text"):
+        launch.read_hosts(str(path))
+    path.write_bytes(b"\xef\xbb\xbfalpha\r\nbeta\r\n")
+    assert launch.read_hosts(str(path)) == ["alpha", "beta"]
