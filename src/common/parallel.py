@@ -202,13 +202,30 @@ def _signals_only_here() -> Iterator[None]:
     they would print a traceback each, and look as if they had been killed for lack of memory.
     """
     # Signals are unblocked after these are started, so that must have happened before.
-    multiprocessing.resource_tracker.ensure_running()
-    resource_tracker.ensure_running()
+    with _silent_trackers():
+        multiprocessing.resource_tracker.ensure_running()
+        resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _silent_trackers() -> Iterator[None]:
+    """Trackers of semaphores started in this block remove what is left without a warning.
+
+    A signal can arrive between the making of a semaphore and the moment from which on it is removed
+    at exit. The tracker is there for that, and its warning is of no use to anybody.
+    """
+    # Trackers are started with this program's own -W options.
+    option = "ignore:resource_tracker:UserWarning"
+    sys.warnoptions.append(option)
+    try:
+        yield
+    finally:
+        sys.warnoptions.remove(option)
 
 
 def _run(function: Callable[[Item], Result], item: Item) -> Result:

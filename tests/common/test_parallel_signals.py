@@ -103,3 +103,25 @@ def wait_for_work(folder):
     until = time.monotonic() + 30
     while len(list(folder.iterdir())) < 2 and time.monotonic() < until:
         time.sleep(0.05)
+
+
+def test_a_semaphore_left_by_an_interruption_is_removed_in_silence(tmp_path):
+    """A signal can come after it was made and before it is removed at exit."""
+    program = """
+import os
+from joblib.externals.loky.backend import resource_tracker
+from src.common.parallel import _signals_only_here
+
+with _signals_only_here():
+    resource_tracker.register("/loky-left", "semlock")
+    os._exit(130)
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,  # the tracker holds it too: `run` waits for its end
+        text=True,
+        timeout=30,
+        env={**os.environ, "PYTHONPATH": os.getcwd()},
+    )
+    assert (ran.returncode, ran.stderr) == (130, "")
