@@ -118,8 +118,7 @@ with _signals_only_here():
 """
     ran = subprocess.run(
         [sys.executable, "-c", program],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,  # the tracker holds it too: `run` waits for its end
+        capture_output=True,  # the tracker holds stderr too: `run` waits for its end
         text=True,
         timeout=30,
         env={**os.environ, "PYTHONPATH": os.getcwd()},
