@@ -1,7 +1,6 @@
 """A page to look at after an alignment: faces of each method, doubtful ones, skipped photos."""
 
 import heapq
-import html
 from collections.abc import Sequence
 
 import cv2
@@ -9,7 +8,7 @@ import numpy as np
 
 from src.align.journal import Outcome
 from src.common.errors import InputError
-from src.common.html_page import Section, image_tag, page, table
+from src.common.html_page import Section, figure_tag, image_tag, page, picture_row, table
 from src.common.output_files import whole_file
 from src.common.photos import read_photo
 from src.formats.photo_set import Item
@@ -64,26 +63,18 @@ class ContactSheet:
             if samples:
                 shown = f"{len(samples)} of {count}" if count > len(samples) else str(count)
                 figures = [_figure(path, reason) for path, reason in sorted(samples)]
-                sections.append(Section(f"{name.capitalize()}: {shown}", _row(figures)))
+                sections.append(Section(f"{name.capitalize()}: {shown}", picture_row(figures)))
         if self._lowest:
             lowest = sorted(self._lowest, reverse=True)
             figures = [_figure(path, f"{-score:.3f}") for score, path in lowest]
-            sections.append(Section("Lowest scores of the detector", _row(figures)))
+            sections.append(Section("Lowest scores of the detector", picture_row(figures)))
         with whole_file(self._path, "w") as file:
             file.write(page("Aligned faces", sections))
 
 
-def _row(figures: Sequence[str]) -> str:
-    return (
-        '<div style="display:flex;flex-wrap:wrap;gap:.6rem;align-items:flex-end">'
-        + "".join(figures)
-        + "</div>"
-    )
-
-
 def _figure(path: str, caption: str) -> str:
     """HTML of a picture with its name below it."""
-    name = html.escape("/".join(path.split("/")[-2:]).encode("utf-8", "replace").decode())
+    name = "/".join(path.split("/")[-2:]).encode("utf-8", "replace").decode()
     picture = '<span style="display:inline-block;width:112px">cannot be shown</span>'
     try:
         image = read_photo(path)
@@ -93,8 +84,4 @@ def _figure(path: str, caption: str) -> str:
         picture = image_tag(image, path)
     except (InputError, OSError, cv2.error):
         pass
-    text = f"{name}<br>{html.escape(caption)}" if caption else name
-    return (
-        f'<figure style="margin:0;width:{PHOTO_SIDE}px;font-size:.75rem;overflow-wrap:anywhere">'
-        f"{picture}<figcaption>{text}</figcaption></figure>"
-    )
+    return figure_tag(picture, (name, caption), PHOTO_SIDE)

@@ -21,6 +21,9 @@ td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
 pre { background: var(--tint); padding: .8rem; white-space: pre-wrap; overflow-wrap: anywhere;
        font-size: .85rem; }
 img, svg { max-width: 100%; height: auto; }
+.scroll { overflow-x: auto; }
+.pictures { display: flex; flex-wrap: wrap; gap: .6rem; align-items: flex-end; }
+figure { margin: 0; font-size: .75rem; overflow-wrap: anywhere; }
 .charts { display: flex; flex-wrap: wrap; gap: 1rem; margin-top: 1rem; }
 .charts > div { flex: 1 1 26rem; }
 """
@@ -71,3 +74,22 @@ def image_tag(image: np.ndarray, description: str) -> str:
     _, encoded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
     data = base64.b64encode(encoded.tobytes()).decode("ascii")
     return f'<img alt="{html.escape(description)}" src="data:image/jpeg;base64,{data}">'
+
+
+def picture_row(figures: Iterable[str]) -> str:
+    """HTML of figures side by side."""
+    return f'<div class="pictures">{"".join(figures)}</div>'
+
+
+def figure_tag(picture: str, caption: Sequence[str], width: int) -> str:
+    """HTML of a picture with lines of text below it.
+
+    Parameters
+    ----------
+    picture
+        HTML.
+    width
+        In pixels.
+    """
+    text = "<br>".join(html.escape(line) for line in caption if line)
+    return f'<figure style="width:{width}px">{picture}<figcaption>{text}</figcaption></figure>'

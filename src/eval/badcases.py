@@ -15,8 +15,9 @@ import numpy as np
 
 from src.common.mxnet_backend import mx
 from src.common.output_files import whole_file
+from src.eval.folds import IsSame, LFold
 from src.eval.pairs import Array, VerificationSet, embed_pairs, flip_sum
-from src.eval.roc import ACCURACY_THRESHOLDS, IsSame, LFold, pair_distances, threshold_rates
+from src.eval.roc import ACCURACY_THRESHOLDS, pair_distances, threshold_rates
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,19 @@ COLUMNS, GAP, FOOTER = 4, 10, 20  # pairs per row; pixels between them; pixels f
 TEXT_COLOUR = (153, 255, 51)  # BGR
 PAIRS_SHOWN = 400  # in a picture, the worst first; the table has all of them
 FALSE_NEGATIVE, FALSE_POSITIVE = "positive(false_negative)", "negative(false_positive)"
+
+
+class Fold(NamedTuple):
+    """A fold: its number of pairs, the threshold that is best on the others, and what is wrong."""
+
+    pairs: int
+    threshold: float
+    wrong: list["WrongPair"]
+
+    @property
+    def accuracy(self) -> float:
+        """At the threshold."""
+        return 1 - len(self.wrong) / self.pairs
 
 
 class WrongPair(NamedTuple):
@@ -118,19 +132,26 @@ def wrong_pairs(
     embeddings
         (2P, D), L2-normalised.
     """
+    folds = fold_results(pair_distances(embeddings[0::2], embeddings[1::2]), issame, nfolds)
+    wrong = [row for fold in folds for row in fold.wrong]
+    return wrong, float(np.mean([fold.accuracy for fold in folds]))
+
+
+def fold_results(dist: np.ndarray, issame: IsSame, nfolds: int = 10) -> list[Fold]:
+    """The folds of the squared distances (P,) of a set's pairs."""
     issame = np.asarray(issame, bool)
-    dist = pair_distances(embeddings[0::2], embeddings[1::2])
-    wrong, accuracies = [], []
+    folds = []
     for train_set, test_set in LFold(n_splits=nfolds).split(np.arange(len(issame))):
         _, _, accuracy = threshold_rates(ACCURACY_THRESHOLDS, dist[train_set], issame[train_set])
-        threshold = ACCURACY_THRESHOLDS[np.argmax(accuracy)]
-        missed = test_set[np.less(dist[test_set], threshold) != issame[test_set]]
-        accuracies.append(1 - len(missed) / len(test_set))
-        for pair in missed:
-            wrong.append(
-                WrongPair(int(pair), bool(issame[pair]), float(dist[pair]), float(threshold))
-            )
-    return wrong, float(np.mean(accuracies))
+        threshold = float(ACCURACY_THRESHOLDS[np.argmax(accuracy)])
+        test = np.asarray(test_set)
+        missed = test[np.less(dist[test], threshold) != issame[test]]
+        wrong = [
+            WrongPair(int(pair), bool(issame[pair]), float(dist[pair]), threshold)
+            for pair in missed
+        ]
+        folds.append(Fold(len(test), threshold, wrong))
+    return folds
 
 
 def _write_table(path: str, rows: Iterable[WrongPair]) -> str:
@@ -156,8 +177,7 @@ def _write_picture(path: str, rows: Sequence[WrongPair], images: Array) -> str:
     )
     for place, row in enumerate(shown):
         top, left = height * (place // COLUMNS), (width + GAP) * (place % COLUMNS)
-        pair = [_bgr(images, 2 * row.pair + side) for side in (0, 1)]
-        tile = np.ascontiguousarray(np.concatenate(pair, axis=1))
+        tile = np.ascontiguousarray(pair_picture(images, row.pair)[..., ::-1])
         _write_text(tile, f"{row.distance:.3f}", (width // 2 - 32, height // 2 + 7))
         sheet[top : top + height, left : left + width] = tile
     footer = f"threshold: {shown[0].threshold:.3f}"
@@ -167,11 +187,11 @@ def _write_picture(path: str, rows: Sequence[WrongPair], images: Array) -> str:
     return path
 
 
-def _bgr(images: Array, index: int) -> np.ndarray:
-    """One image, uint8 (H,W,3)."""
-    image = images[index]
-    image = image if isinstance(image, np.ndarray) else image.asnumpy()
-    return image.transpose(1, 2, 0)[..., ::-1].astype(np.uint8)
+def pair_picture(images: Array, pair: int) -> np.ndarray:
+    """Both images of a pair side by side, uint8 (H, 2W, 3), RGB."""
+    both = images[2 * pair : 2 * pair + 2]
+    both = both if isinstance(both, np.ndarray) else both.asnumpy()
+    return np.concatenate(list(both.transpose(0, 2, 3, 1)), axis=1).astype(np.uint8)
 
 
 def _write_text(image: np.ndarray, text: str, origin: tuple[int, int]) -> None:

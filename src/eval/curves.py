@@ -5,7 +5,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from src.common.errors import InputError
-from src.eval.roc import ACCURACY_THRESHOLDS, IsSame, pair_distances
+from src.eval.folds import IsSame
+from src.eval.roc import ACCURACY_THRESHOLDS, pair_distances
 
 FALSE_ACCEPT_RATES = (1e-1, 1e-2, 1e-3, 1e-4)
 

@@ -15,12 +15,12 @@ from src.eval.curves import (
     equal_error_rate,
     roc_points,
 )
+from src.eval.folds import IsSame
 from src.eval.pairs import Array, VerificationSet, embed_pairs, flip_sum
 from src.eval.roc import (
     ACCURACY_THRESHOLDS,
     VALIDATION_FAR,
     VALIDATION_THRESHOLDS,
-    IsSame,
     calculate_roc,
     calculate_val,
 )

@@ -18,7 +18,7 @@ from src.common.errors import InputError
 from src.common.mxnet_backend import mx
 from src.common.parallel import ordered_map
 from src.common.photos import decode_stored
-from src.eval.roc import IsSame
+from src.eval.folds import IsSame
 from src.formats.verification_set import read_bin
 
 Array: TypeAlias = np.ndarray | mx.nd.NDArray

@@ -1,6 +1,9 @@
 """The pictures of the report: contact sheet of faces, charts of training and ROC."""
 
+import html
 import io
+import re
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -62,11 +65,16 @@ def new_chart(title: str, x_label: str, y_label: str) -> tuple[Figure, Axes]:
 
 
 def chart_tag(figure: Figure) -> str:
-    """HTML of a figure, as inline SVG."""
+    """HTML of a figure, as inline SVG, whose ids are unique among different figures."""
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None})
     svg = text.getvalue()
-    return "<div>" + svg[svg.index("<svg") :] + "</div>"
+    svg = svg[svg.index("<svg") :]
+    own = f"chart{zlib.crc32(svg.encode()):08x}-"
+    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{own}", svg)
+    title = html.escape(figure.axes[0].get_title().replace(r"\$", "$"))
+    svg = svg.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1)
+    return f"<div>{svg}</div>"
 
 
 def training_chart(log: TrainingLog, title: str) -> str | None:

@@ -5,70 +5,20 @@ embeddings, 0 to 4, is below a threshold. The threshold is chosen on nine folds 
 tenth, in turn (Huang et al., Labeled Faces in the Wild, 2007).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from sklearn.decomposition import PCA
-from sklearn.model_selection import KFold
 from sklearn.preprocessing import normalize
 
 from src.common.errors import InputError
 from src.eval.far_threshold import threshold_at_far
+from src.eval.folds import IndexList, IsSame, LFold, check_folds
 
 ACCURACY_THRESHOLDS = np.arange(0, 4, 0.01)
 VALIDATION_THRESHOLDS = np.arange(0, 4, 0.001)
 VALIDATION_FAR = 1e-3
-
-IndexList = Sequence[int] | np.ndarray
-IsSame = Sequence[bool] | np.ndarray
-"""P booleans: whether each pair shows the same person."""
-
-
-class LFold:
-    """Divides pairs into folds; a single fold is used for both training and testing."""
-
-    def __init__(self, n_splits: int = 2, shuffle: bool = False) -> None:
-        self.n_splits = n_splits
-        if n_splits > 1:
-            self.k_fold = KFold(n_splits=n_splits, shuffle=shuffle)
-
-    def split(self, indices: IndexList) -> Iterable[tuple[IndexList, IndexList]]:
-        """(training indices, test indices) of each fold.
-
-        Raises
-        ------
-        InputError
-            There are fewer pairs than folds.
-        """
-        if self.n_splits <= 1:
-            return [(indices, indices)]
-        if len(indices) < self.n_splits:
-            raise InputError(
-                f"{len(indices)} pairs cannot be divided into {self.n_splits} folds; use a smaller "
-                "--nfolds"
-            )
-        return self.k_fold.split(indices)
-
-
-def check_folds(issame: IsSame, nrof_folds: int, name: str = "the set") -> None:
-    """InputError if a fold has only one kind of pair, so that its rates are undefined.
-
-    Parameters
-    ----------
-    name
-        Of the set, for the message.
-    """
-    issame = np.asarray(issame, bool)
-    folds = LFold(n_splits=nrof_folds, shuffle=False).split(np.arange(len(issame)))
-    for number, (_, test_set) in enumerate(folds, start=1):
-        same = np.count_nonzero(issame[test_set])
-        if same in (0, len(test_set)):
-            kind = "different" if same == 0 else "same"
-            raise InputError(
-                f"{name}: fold {number} of {nrof_folds} has only {kind} pairs, but a validation "
-                "rate needs both kinds in each fold; repack the set with src.data.lfw2pack, which "
-                "spreads them over the folds, or use a smaller --nfolds (1 for a single fold)"
-            )
+BLOCK = 64  # pairs
 
 
 def pair_distances(embeddings1: np.ndarray, embeddings2: np.ndarray) -> np.ndarray:
@@ -78,7 +28,16 @@ def pair_distances(embeddings1: np.ndarray, embeddings2: np.ndarray) -> np.ndarr
             "the two sides of the pairs need embeddings of the same shape, got "
             f"{embeddings1.shape} and {embeddings2.shape}"
         )
-    return np.sum(np.square(np.subtract(embeddings1, embeddings2)), 1)
+    distances = [
+        np.sum(np.square(embeddings1[begin:end] - embeddings2[begin:end]), 1)
+        for begin, end in _blocks(len(embeddings1))
+    ]
+    return np.concatenate(distances)
+
+
+def _blocks(count: int) -> Iterable[tuple[int, int]]:
+    """Ranges of rows whose differences stay in the processor's cache."""
+    return [(begin, begin + BLOCK) for begin in range(0, max(count, 1), BLOCK)]
 
 
 def calculate_roc(
@@ -111,15 +70,30 @@ def calculate_roc(
         (nrof_folds,), each at the threshold that is best on the other folds; the lowest if several
         are.
     """
-    thresholds, actual_issame = np.asarray(thresholds), np.asarray(actual_issame, bool)
     dist = pair_distances(embeddings1, embeddings2)
-    pairs = min(len(actual_issame), len(dist))
+    actual_issame = np.asarray(actual_issame, bool)[: len(dist)]
+    if pca <= 0:
+        return _roc_over_folds(thresholds, lambda fold, train: dist, actual_issame, nrof_folds)
+
+    def projected(fold: int, train_set: IndexList) -> np.ndarray:
+        print("doing pca on", fold)
+        return _projected_distances(embeddings1, embeddings2, train_set, pca)
+
+    return _roc_over_folds(thresholds, projected, actual_issame, nrof_folds)
+
+
+def _roc_over_folds(
+    thresholds: np.ndarray | Sequence[float],
+    distances: Callable[[int, IndexList], np.ndarray],
+    actual_issame: IsSame,
+    nrof_folds: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`calculate_roc`, given a function from fold and training indices to distances (P,)."""
+    thresholds, actual_issame = np.asarray(thresholds), np.asarray(actual_issame, bool)
     tprs, fprs, accuracy = [], [], []
-    folds = LFold(n_splits=nrof_folds, shuffle=False).split(np.arange(pairs))
+    folds = LFold(n_splits=nrof_folds, shuffle=False).split(np.arange(len(actual_issame)))
     for fold, (train_set, test_set) in enumerate(folds):
-        if pca > 0:
-            print("doing pca on", fold)
-            dist = _projected_distances(embeddings1, embeddings2, train_set, pca)
+        dist = distances(fold, train_set)
         _, _, train_accuracy = threshold_rates(
             thresholds, dist[train_set], actual_issame[train_set]
         )
@@ -179,12 +153,24 @@ def calculate_val(
     InputError
         A fold has only one kind of pair.
     """
-    thresholds, actual_issame = np.asarray(thresholds), np.asarray(actual_issame, bool)
     dist = pair_distances(embeddings1, embeddings2)
-    pairs = min(len(actual_issame), len(dist))
-    check_folds(actual_issame[:pairs], nrof_folds)
+    return _val_over_folds(thresholds, dist, actual_issame, far_target, nrof_folds)
+
+
+def _val_over_folds(
+    thresholds: np.ndarray | Sequence[float],
+    dist: np.ndarray,
+    actual_issame: IsSame,
+    far_target: float,
+    nrof_folds: int,
+) -> tuple[float, float, float]:
+    """`calculate_val`, given the distances (P,)."""
+    thresholds = np.asarray(thresholds)
+    actual_issame = np.asarray(actual_issame, bool)[: len(dist)]
+    check_folds(actual_issame, nrof_folds)
     rates = []
-    for train_set, test_set in LFold(n_splits=nrof_folds, shuffle=False).split(np.arange(pairs)):
+    folds = LFold(n_splits=nrof_folds, shuffle=False).split(np.arange(len(actual_issame)))
+    for train_set, test_set in folds:
         _, far_train, _ = threshold_rates(thresholds, dist[train_set], actual_issame[train_set])
         threshold = threshold_at_far(thresholds, far_train, far_target)
         rates.append(calculate_val_far(threshold, dist[test_set], actual_issame[test_set]))
@@ -243,11 +229,15 @@ def evaluate(
     """
     actual_issame = np.asarray(actual_issame, bool)
     sides = embeddings[0::2], embeddings[1::2]
-    tpr, fpr, accuracy = calculate_roc(
-        ACCURACY_THRESHOLDS, *sides, actual_issame, nrof_folds=nrof_folds, pca=pca
-    )
-    val, val_std, far = calculate_val(
-        VALIDATION_THRESHOLDS, *sides, actual_issame, VALIDATION_FAR, nrof_folds=nrof_folds
+    dist = pair_distances(*sides)
+    if pca > 0:
+        roc = calculate_roc(ACCURACY_THRESHOLDS, *sides, actual_issame, nrof_folds, pca)
+    else:
+        same = actual_issame[: len(dist)]
+        roc = _roc_over_folds(ACCURACY_THRESHOLDS, lambda fold, train: dist, same, nrof_folds)
+    tpr, fpr, accuracy = roc
+    val, val_std, far = _val_over_folds(
+        VALIDATION_THRESHOLDS, dist, actual_issame, VALIDATION_FAR, nrof_folds
     )
     return tpr, fpr, accuracy, val, val_std, far
 

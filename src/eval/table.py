@@ -46,7 +46,7 @@ def rows(prefix: str, results: Results) -> Iterator[dict[str, Any]]:
 def table_lines(prefix: str, results: Results) -> list[str]:
     """The table as text, in columns."""
     texts = [list(HEAD)]
-    texts += [[_text(row[name]) for name in HEAD] for row in rows(prefix, results)]
+    texts += [[cell_text(row[name]) for name in HEAD] for row in rows(prefix, results)]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
     return [
         "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
@@ -54,7 +54,8 @@ def table_lines(prefix: str, results: Results) -> list[str]:
     ]
 
 
-def _text(value: Any) -> str:
+def cell_text(value: Any) -> str:
+    """A value of the table with five digits."""
     return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 

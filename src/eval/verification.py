@@ -4,8 +4,8 @@
 
 prints for each set the accuracy over folds, with the embeddings of the images (Accuracy) and with
 those of image and mirrored image added (Accuracy-Flip), the best threshold, and the true accept
-rates at several false accept rates. `--mode 1` writes pictures of the wrong pairs, `--mode 2` the
-embeddings.
+rates at several false accept rates. `--report` writes a page to look at, `--mode 1` pictures of the
+wrong pairs, `--mode 2` the embeddings.
 """
 
 if not __package__:  # used by its path: the `src` that it lies in comes first
@@ -28,15 +28,15 @@ from src.common.output_files import whole_file
 from src.common.writable import check_output_file, check_output_folder
 from src.eval.badcases import dumpR, test_badcase
 from src.eval.figures import measure, print_results, summarize
+from src.eval.folds import LFold, check_folds
 from src.eval.inputs import choose_epochs, find_targets, model_loader
+from src.eval.pair_report import PairReport
 from src.eval.pairs import Array, VerificationSet, load_bin, load_pairs
 from src.eval.roc import (
-    LFold,
     calculate_accuracy,
     calculate_roc,
     calculate_val,
     calculate_val_far,
-    check_folds,
     evaluate,
 )
 from src.eval.table import table_lines, write_csv
@@ -103,6 +103,7 @@ def verify(
     load_model: Callable[[int], mx.mod.Module],
     batch_size: int,
     nfolds: int,
+    report: PairReport | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Measures all models on all sets, and prints the results; returns them by set.
 
@@ -115,6 +116,8 @@ def verify(
         Name → path of the .bin file.
     image_size
         Height, width.
+    report
+        Takes note of each result.
     """
     results = {}
     for name, path in targets.items():
@@ -126,6 +129,8 @@ def verify(
             result = measure(data_set, load_model(epoch), batch_size, nfolds)
             models.append({"epoch": epoch, **summarize(result, data_set[1], nfolds)})
             print_results(name, models[-1])
+            if report:
+                report.add(name, data_set, result, models[-1])
         best = max(models, key=lambda row: row["accuracy_flip"])
         print(f"Max of [{name}] is {best['accuracy_flip']:1.5f}")
         without_curve = [{key: row[key] for key in row if key != "roc"} for row in models]
@@ -175,6 +180,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     group.add_argument(
         "--csv", default="", metavar="FILE", help="mode 0: also write the table of results as CSV"
     )
+    group.add_argument(
+        "--report",
+        default="",
+        metavar="FILE.html",
+        help="mode 0: also write a page with ROC curves, distances, folds and wrong pairs",
+    )
     group = parser.add_argument_group("device")
     group.add_argument("--gpu", default=0, type=int, help="index of the GPU; -1: CPU")
     group.add_argument("--batch-size", default=32, type=int, help="images per forward pass")
@@ -190,8 +201,10 @@ def run(args: argparse.Namespace) -> None:
     output = getattr(args, "output", "") or ("./badcases" if args.mode == 1 else "")
     if output:
         (check_output_folder if args.mode == 1 else check_output_file)(output, "--output")
-    if getattr(args, "csv", ""):
-        check_output_file(args.csv, "--csv")
+    csv, page = getattr(args, "csv", ""), getattr(args, "report", "")
+    for path, flag in ((csv, "--csv"), (page, "--report")):
+        if path:
+            check_output_file(path, flag)
     image_size = load_property(args.data_dir).image_size
     print("image_size", image_size)
     prefix, epochs = choose_epochs(args.model, args.max)
@@ -200,14 +213,19 @@ def run(args: argparse.Namespace) -> None:
     context = single_context(args.gpu)
     load_model = model_loader(prefix, context, args.batch_size, image_size)
     if args.mode == 0:
-        results = verify(targets, image_size, epochs, load_model, args.batch_size, args.nfolds)
+        report = PairReport(page, prefix) if page else None
+        results = verify(
+            targets, image_size, epochs, load_model, args.batch_size, args.nfolds, report
+        )
         if len(targets) > 1 or len(epochs) > 1:
             print("\n".join(table_lines(prefix, results)))
         if output:
             with whole_file(output, "w") as file:
                 json.dump({"model": args.model, "targets": results}, file, indent=1)
-        if getattr(args, "csv", ""):
-            write_csv(args.csv, prefix, results)
+        if csv:
+            write_csv(csv, prefix, results)
+        if report:
+            report.write(results)
         return
     name, path = next(iter(targets.items()))
     if len(targets) > 1 or len(epochs) > 1:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from src.common.errors import InputError
 from src.eval.figures import measure
+from src.eval.folds import check_folds
 from src.eval.pairs import VerificationSet, load_pairs
-from src.eval.roc import check_folds
 from src.training.run_settings import Verify
 from src.training.stopping import Diverged
 from src.training.trainer import Trainer

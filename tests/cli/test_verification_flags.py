@@ -20,7 +20,7 @@ def test_defaults_of_2018():
     args = vars(verification.parse_args([]))
     assert {name: args[name] for name, _ in FLAGS.values()} == dict(FLAGS.values())
     new = {name: args[name] for name in args if name not in dict(FLAGS.values())}
-    assert new == {"output": "", "csv": ""}
+    assert new == {"output": "", "csv": "", "report": ""}
 
 
 @pytest.mark.parametrize("flag", FLAGS)

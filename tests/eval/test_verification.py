@@ -244,3 +244,16 @@ def test_the_process_ends_with_one_line_on_wrong_input(data):
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("error: no ")
     assert "Traceback" not in done.stderr
+
+
+def test_the_page_of_all_models_and_sets(data):
+    run(data, "--model", f"{data}/model", "--nfolds", "4", "--report", f"{data}/page.html")
+    text = (data / "page.html").read_text()
+    assert [text.count(f"ROC of {name}") >= 1 for name in ("lfw", "agedb_30")] == [True, True]
+    assert all(f"model,{epoch}</td>" in text for epoch in (1, 2, 3))
+
+
+def test_a_page_that_cannot_be_written_is_refused_before_the_work(data, capsys):
+    with pytest.raises(InputError, match="--report"):
+        run(data, "--report", f"{data}/property/page.html")
+    assert "testing verification" not in capsys.readouterr().out
