@@ -42,11 +42,11 @@ from src.common.writable import check_output_file
 from src.deploy.embedder import SMALLEST_FACE, FaceEmbedder
 from src.deploy.embedding_table import EmbeddingTable, blocks
 from src.deploy.sources import Source, open_source
+from src.formats.embedding_files import COLUMNS, index_path
 
 log = logging.getLogger(__name__)
 
 BATCHES_AT_A_TIME = 8
-COLUMNS = ("row", "name", "label", "note")
 
 Picture = tuple[np.ndarray | None, str]
 """An aligned face, or None and the reason."""
@@ -159,7 +159,7 @@ def main(args: Sequence[str] | argparse.Namespace | None = None) -> None:
     args = resolve_arguments(parse_args, args)
     configure_logging()
     check_output_file(args.output, "--output")
-    index = f"{os.path.splitext(args.output)[0]}.tsv"
+    index = index_path(args.output)
     for path in (args.output, index):
         if os.path.exists(path):
             raise InputError(f"{path} exists: choose another --output, or remove it")
