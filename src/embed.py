@@ -62,6 +62,16 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add(
         "--output", required=True, metavar="FILE.npy", help="the embeddings; the .tsv is next to it"
     )
+    add_embedding_flags(parser)
+    args = parser.parse_args(argv)
+    if not args.output.endswith(".npy"):
+        parser.error(f"--output {args.output}: expected a name that ends with .npy")
+    return args
+
+
+def add_embedding_flags(parser: argparse._ActionsContainer) -> None:
+    """Adds the flags that decide how a picture is embedded, except `--model`."""
+    add = parser.add_argument
     add("--flip", action="store_true", help="also use the mirrored faces, as in verification")
     add("--image-size", default="112,112", help="height,width of the model's faces")
     add("--align", action="store_true", help="find and align a face in each picture first")
@@ -70,10 +80,6 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--batch-size", type=positive_int, default=32, help="faces that are computed at once")
     add("--threads", type=positive_int, default=2, help="number of decoding threads")
     add("--gpu", default=-1, type=int, help="index of the GPU; -1: CPU")
-    args = parser.parse_args(argv)
-    if not args.output.endswith(".npy"):
-        parser.error(f"--output {args.output}: expected a name that ends with .npy")
-    return args
 
 
 def read_picture(source: Source, place: int) -> Picture:

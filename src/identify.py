@@ -22,13 +22,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from src import embed
-from src.align.choices import FACE_CHOICES
-from src.common.arguments import make_parser, positive_float, positive_int, resolve_arguments
+from src.common.arguments import make_parser, resolve_arguments
 from src.common.errors import InputError, run_command
 from src.common.log import configure_logging
 from src.common.output_files import whole_file
 from src.common.writable import check_output_file
-from src.deploy.embedder import SMALLEST_FACE
 from src.eval.identification import (
     UNMATED,
     Identification,
@@ -40,6 +38,10 @@ from src.formats.embedding_files import read_embeddings
 
 log = logging.getLogger(__name__)
 
+EMBEDDING_FLAGS = (
+    *("model", "flip", "image_size", "align", "face", "min_size", "batch_size", "threads", "gpu"),
+)
+
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
@@ -49,16 +51,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--probe", required=True, metavar="PATH", help="as --gallery")
     add("--output", default="", metavar="FILE.json", help="file for the results")
     group = parser.add_argument_group("embedding", "no effect on .npy")
-    add = group.add_argument
-    add("--model", default="", help="prefix,epoch, or prefix for the newest checkpoint")
-    add("--flip", action="store_true", help="also use the mirrored faces, as in verification")
-    add("--image-size", default="112,112", help="height,width of the model's faces")
-    add("--align", action="store_true", help="find and align a face in each picture first")
-    add("--face", choices=FACE_CHOICES, default="central", help="which of several faces [--align]")
-    add("--min-size", type=positive_float, default=SMALLEST_FACE, help="smallest face [--align]")
-    add("--batch-size", type=positive_int, default=32, help="faces that are computed at once")
-    add("--threads", type=positive_int, default=2, help="number of decoding threads")
-    add("--gpu", default=-1, type=int, help="index of the GPU; -1: CPU")
+    group.add_argument(
+        "--model", default="", help="prefix,epoch, or prefix for the newest checkpoint"
+    )
+    embed.add_embedding_flags(group)
     args = parser.parse_args(argv)
     if not args.model and not all(path.endswith(".npy") for path in (args.gallery, args.probe)):
         parser.error("--model is needed to embed pictures: prefix,epoch")
@@ -94,11 +90,6 @@ def labelled_embeddings(args: argparse.Namespace, path: str) -> tuple[np.ndarray
     if not found.all():
         log.warning("%s: %d pictures without an embedding are left out", path, (~found).sum())
     return rows[found], np.array(labels)[found]
-
-
-EMBEDDING_FLAGS = (
-    *("model", "flip", "image_size", "align", "face", "min_size", "batch_size", "threads", "gpu"),
-)
 
 
 def measure(

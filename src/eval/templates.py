@@ -165,7 +165,8 @@ def accept_rates(
             continue
         threshold = different[allowed] if allowed < len(different) else -np.inf
         above = len(accepted) - np.searchsorted(accepted, threshold, side="right")
-        found.append({"far": far, "tar": above / len(accepted), "threshold": float(threshold)})
+        tar = float(above / len(accepted))
+        found.append({"far": far, "tar": tar, "threshold": float(threshold)})
     return found
 
 
@@ -183,8 +184,8 @@ def main(args: Sequence[str] | argparse.Namespace | None = None) -> None:
     known, same = np.isfinite(scores), pairs[:, 2] == 1
     if (members < 0).any() or not known.all():
         log.warning(
-            "%d of %d pictures have no embedding; %d of %d pairs are left out, because one of their "
-            "templates has none",
+            "%d of %d pictures have no embedding; %d of %d pairs are left out, because one of "
+            "their templates has none",
             *((members < 0).sum(), len(members), (~known).sum(), len(pairs)),
         )
     scores, same = scores[known], same[known]
