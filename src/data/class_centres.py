@@ -119,27 +119,3 @@ def class_centres(
     if sums is None:
         raise InputError(f"{reader.path}: none of its {len(ids)} images can be decoded")
     return unit_rows(sums), bad
-
-
-def nearest(
-    queries: np.ndarray, references: np.ndarray, block: int = 1024
-) -> tuple[np.ndarray, np.ndarray]:
-    """(similarity (Q,), index (Q,)) of the reference that is most similar to each query.
-
-    Parameters
-    ----------
-    queries
-        Unit rows (Q, D).
-    references
-        Unit rows (R, D); if there are none, all similarities and indices are -1.
-    block
-        Queries per matrix product, which needs memory for block × R numbers.
-    """
-    similarities = np.full(len(queries), -1.0)
-    places = np.full(len(queries), -1)
-    if len(references):
-        for start in range(0, len(queries), block):
-            products = queries[start : start + block] @ references.T
-            places[start : start + block] = products.argmax(axis=1)
-            similarities[start : start + block] = products.max(axis=1)
-    return similarities, places

@@ -10,7 +10,7 @@ import numpy as np
 from src.common.errors import InputError
 from src.common.log import progress
 from src.common.output_files import whole_file
-from src.data.class_centres import nearest
+from src.data.nearest_centres import nearest
 from src.formats.face_layout import check_own_labels, open_face_records
 from src.formats.face_records import FaceRecordWriter
 from src.formats.property import load_property, write_property

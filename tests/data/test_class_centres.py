@@ -1,30 +1,13 @@
-"""Centres and nearest neighbours, compared with slow and simple ones."""
+"""Centres, compared with slow and simple ones."""
 
 import numpy as np
 import pytest
 
 from src.common.errors import InputError
-from src.data.class_centres import class_centres, embed_encoded, nearest, unit_rows
+from src.data.class_centres import class_centres, embed_encoded, unit_rows
 from src.data.dataset_merge import load_model
 from src.formats.face_layout import open_face_records
 from src.formats.face_records import FaceRecordWriter
-
-
-@pytest.mark.parametrize("block", [1, 7, 1024])
-def test_nearest_agrees_with_plain_loops(block):
-    random = np.random.RandomState(0)
-    queries, references = unit_rows(random.randn(20, 4)), unit_rows(random.randn(15, 4))
-    similarities, places = nearest(queries, references, block)
-    for query, similarity, place in zip(queries, similarities, places, strict=True):
-        slow = [float(np.dot(query, reference)) for reference in references]
-        assert place == int(np.argmax(slow))
-        assert similarity == pytest.approx(max(slow), abs=1e-12)
-
-
-def test_nearest_without_references():
-    similarities, places = nearest(np.eye(3), np.zeros((0, 1)))
-    assert similarities.tolist() == [-1] * 3
-    assert places.tolist() == [-1] * 3
 
 
 def test_zero_rows_stay_zero():
