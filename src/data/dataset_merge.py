@@ -257,6 +257,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--param2", type=float, default=0.4, help="lowest cosine similarity to people of --exclude")
     add = parser.add_argument_group("other").add_argument
     add("--test", type=int, default=0, help="1: write only the report, no records")
+    add("--report-only", dest="test", action="store_const", const=1, help="the same as --test 1")
     add("--mode", type=int, default=1, help="no effect, as in 2018")
     return parser.parse_args(argv)
 

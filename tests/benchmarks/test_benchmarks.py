@@ -24,11 +24,11 @@ def test_every_benchmark_has_a_limit(name):
     assert all(case.base for case in limited)
 
 
-@pytest.mark.parametrize("name", ["identification", "records", "verification"])
+@pytest.mark.parametrize("name", ["identification", "merge", "records", "verification"])
 def test_every_benchmark_of_fixed_limits_has_one(name):
     cases = importlib.import_module(name).CASES
     assert len({case.name for case in cases}) == len(cases)
-    assert all(case.values_at_most or case.commit for case in cases)
+    assert all(case.values_at_most or case.at_most or case.commit for case in cases)
 
 
 def test_every_loss_with_a_margin_is_measured():
