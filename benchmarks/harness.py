@@ -189,7 +189,7 @@ def print_table(cases: Sequence[Case], results: dict[str, Result], threads: int)
         for column in columns:
             value = results[case.name][column]
             line += f"{value:>12,.4g}" if value < 1000 else f"{value:>12,.0f}"
-            ratios.append(value / results[case.base][column] if case.base else 1.0)
+            ratios.append(ratio_of(value, results[case.base][column]) if case.base else 1.0)
             line += f"{ratios[-1]:>8.2f}" if case.base else f"{'':>8}"
         met = within(case, ratios[0]) and not exceeded(
             case, results[case.name], dict(zip(columns, ratios, strict=True))
@@ -203,6 +203,13 @@ def print_table(cases: Sequence[Case], results: dict[str, Result], threads: int)
         line += "".join(f"  {name} ≤ {most:g}" for name, most in case.values_at_most.items())
         print(line + ("" if met else "  MISSED"))
     return all_met
+
+
+def ratio_of(value: float, base: float) -> float:
+    """The ratio; 1 if both are 0."""
+    if base == 0:
+        return 1.0 if value == 0 else math.inf
+    return value / base
 
 
 def exceeded(case: Case, values: Result, ratios: Result) -> list[str]:
