@@ -125,7 +125,7 @@ def test_there_is_at_least_one_round(harness, capsys):
     assert "--rounds 0: expected at least 1" in capsys.readouterr().err
 
 
-def test_a_ratio_to_nothing():
+def test_a_ratio_to_nothing(harness):
     assert harness.ratio_of(0, 0) == 1
     assert harness.ratio_of(2, 0) == float("inf")
     assert harness.ratio_of(1, 4) == 0.25
