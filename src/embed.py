@@ -160,10 +160,8 @@ def identity(args: argparse.Namespace, source: Source, embedder: FaceEmbedder) -
     return [os.path.abspath(args.input), names, stat.st_size, stat.st_mtime_ns, *settings]
 
 
-def main(args: Sequence[str] | argparse.Namespace | None = None) -> None:
-    """Runs the command."""
-    args = resolve_arguments(parse_args, args)
-    configure_logging()
+def write_embeddings(args: argparse.Namespace) -> str:
+    """Does what the command does; returns a line that says what was written."""
     check_output_file(args.output, "--output")
     index = index_path(args.output)
     for path in (args.output, index):
@@ -186,12 +184,20 @@ def main(args: Sequence[str] | argparse.Namespace | None = None) -> None:
             )
         write_index(index, source, table.notes)
         table.finish()
-    print(f"{args.output}: {shape[0]} embeddings of {shape[1]} numbers; {index} has their names")
     if bad:
         name = printable(source.names[bad[0]])
         log.warning(
-            "%d pictures have none, the first: %s (%s)", len(bad), name, table.notes[bad[0]]
+            "%d pictures have no embedding, the first: %s (%s)",
+            *(len(bad), name, table.notes[bad[0]]),
         )
+    return f"{args.output}: {shape[0]} embeddings of {shape[1]} numbers; {index} has their names"
+
+
+def main(args: Sequence[str] | argparse.Namespace | None = None) -> None:
+    """Runs the command."""
+    args = resolve_arguments(parse_args, args)
+    configure_logging()
+    print(write_embeddings(args))
 
 
 if __name__ == "__main__":

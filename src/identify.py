@@ -27,6 +27,7 @@ from src.common.errors import InputError, run_command
 from src.common.log import configure_logging
 from src.common.output_files import whole_file
 from src.common.writable import check_output_file
+from src.deploy.sources import open_source
 from src.eval.identification import (
     UNMATED,
     Identification,
@@ -75,19 +76,23 @@ def labelled_embeddings(args: argparse.Namespace, path: str) -> tuple[np.ndarray
         with tempfile.TemporaryDirectory() as folder:
             output = os.path.join(folder, "embeddings.npy")
             settings = {name: getattr(args, name) for name in EMBEDDING_FLAGS}
-            embed.main(argparse.Namespace(input=path, output=output, **settings))
+            embed.write_embeddings(argparse.Namespace(input=path, output=output, **settings))
             rows, names, labels = read_embeddings(output)
             rows = np.array(rows)
-    unnamed = [name for name, label in zip(names, labels, strict=True) if not label]
+    found = np.isfinite(rows[:, 0])
+    if not found.any():
+        raise InputError(f"{path}: no picture has an embedding")
+    unnamed = [
+        name
+        for name, label in zip(np.array(names)[found], np.array(labels)[found], strict=True)
+        if not label
+    ]
     if unnamed:
         raise InputError(
             f"{path}: {len(unnamed)} pictures have no label, the first is {unnamed[0]}: put each "
             "person's pictures into a folder of their own"
         )
-    found = np.isfinite(rows[:, 0])
-    if not found.any():
-        raise InputError(f"{path}: no picture has an embedding")
-    if not found.all():
+    if not found.all() and path.endswith(".npy"):  # else `embed` has said so
         log.warning("%s: %d pictures without an embedding are left out", path, (~found).sum())
     return rows[found], np.array(labels)[found]
 
@@ -109,6 +114,9 @@ def main(args: Sequence[str] | argparse.Namespace | None = None) -> None:
     configure_logging()
     if args.output:
         check_output_file(args.output, "--output")
+    for path in (args.gallery, args.probe):
+        if not path.endswith(".npy"):
+            open_source(path)  # before the work
     gallery, probes = (labelled_embeddings(args, path) for path in (args.gallery, args.probe))
     if gallery[0].shape[1] != probes[0].shape[1]:
         raise InputError(

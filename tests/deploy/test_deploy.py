@@ -142,7 +142,7 @@ def test_a_folder_is_embedded(model, folder, tmp_path, caplog):
     assert np.isnan(rows[3]).all()
     assert [line[3] for line in index[:3]] == ["", "", ""]
     assert "not a photo of a known format" in index[3][3]
-    assert "1 pictures have none, the first: b/2.png" in caplog.text
+    assert "1 pictures have no embedding, the first: b/2.png" in caplog.text
     assert sorted(os.listdir(tmp_path / "out")) == ["faces.npy", "faces.tsv"]
 
 

@@ -1,6 +1,7 @@
 """The command `src.identify`, on folders and on the embeddings of `src.embed`."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -47,13 +48,16 @@ def test_folders_are_embedded_first(tmp_path, monkeypatch, capsys):
 
     def embedded(args):
         asked.append((args.input, args.model, args.align, args.gpu))
-        from pathlib import Path
-
         write(Path(args.output), np.eye(3)[:2], ["ann", "bob"])
 
-    monkeypatch.setattr(embed, "main", embedded)
-    identify.main(["--gallery", "one", "--probe", "two", "--model", "m,1", "--align"])
-    assert asked == [("one", "m,1", True, -1), ("two", "m,1", True, -1)]
+    monkeypatch.setattr(embed, "write_embeddings", embedded)
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        (folder / "ann").mkdir(parents=True)
+        (folder / "ann" / "1.jpg").write_bytes(b"photo")
+    paths = list(map(str, folders))
+    identify.main(["--gallery", paths[0], "--probe", paths[1], "--model", "m,1", "--align"])
+    assert asked == [(path, "m,1", True, -1) for path in paths]
     assert "rank-1: 1.00000" in capsys.readouterr().out
 
 
@@ -91,3 +95,19 @@ def test_pictures_need_a_model(capsys):
     with pytest.raises(SystemExit):
         identify.parse_args(["--gallery", "a", "--probe", "b.npy"])
     assert "--model is needed" in capsys.readouterr().err
+
+
+def test_a_missing_folder_is_reported_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(embed, "write_embeddings", lambda args: pytest.fail("work"))
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "1.jpg").write_bytes(b"photo")
+    with pytest.raises(FileNotFoundError, match="nowhere: no such folder"):
+        identify.main(["--gallery", str(tmp_path), "--probe", "nowhere", "--model", "m,1"])
+
+
+def test_a_picture_without_label_and_embedding_does_not_matter(tmp_path, caplog, capsys):
+    gallery = write(tmp_path / "gallery.npy", np.eye(2), ["ann", "bob"])
+    probe = write(tmp_path / "probe.npy", [[1, 0], [np.nan, np.nan]], ["ann", ""])
+    identify.main(["--gallery", gallery, "--probe", probe])
+    assert "1 pictures without an embedding are left out" in caplog.text
+    assert "rank-1: 1.00000" in capsys.readouterr().out
