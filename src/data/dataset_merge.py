@@ -222,10 +222,8 @@ def merge(
         assert embedder is not None  # `check_args` requires a model
         kept = [identity for identity in identities if identity.result == KEPT]
         rows = excluded_rows(exclude, embedder)
-        print(
-            "exclude",
-            drop_excluded(kept, stack_centres(kept_centres), rows, exclude, thresholds[1]),
-        )
+        centres = stack_centres(kept_centres)
+        print("exclude", drop_excluded(kept, centres, rows, exclude, thresholds[1]))
     images = 0
     if not test:
         images = write_merged(output, face_sets, identities, bad_images)
