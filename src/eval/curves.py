@@ -98,16 +98,30 @@ def accept_rates(
         As for `roc_points`.
     """
     dist, same = _distances(embeddings, issame)
-    different = np.sort(dist[~same])
-    rates = []
-    for far in false_accept_rates:
-        allowed = int(far * len(different) + 1e-9)
-        if allowed == 0:
-            continue
-        threshold = float(different[allowed]) if allowed < len(different) else np.inf
-        tar = float(np.mean(dist[same] < threshold))
-        rates.append({"far": far, "tar": tar, "threshold": threshold})
-    return rates
+    return [
+        {"far": far, "tar": float(np.mean(dist[same] < threshold)), "threshold": threshold}
+        for far, threshold in rate_thresholds(dist[~same], false_accept_rates)
+    ]
+
+
+def rate_thresholds(distances: np.ndarray, rates: Iterable[float]) -> list[tuple[float, float]]:
+    """(rate, largest threshold below which at most that share of the distances is) for each rate.
+
+    Rates below 1 / n, with n distances, cannot be measured and are left out.
+
+    Parameters
+    ----------
+    distances
+        (n,)
+    """
+    ordered = np.sort(distances)
+    found = []
+    for rate in rates:
+        allowed = int(rate * len(ordered) + 1e-9)
+        if allowed:
+            threshold = float(ordered[allowed]) if allowed < len(ordered) else np.inf
+            found.append((rate, threshold))
+    return found
 
 
 def _distances(embeddings: np.ndarray, issame: IsSame) -> tuple[np.ndarray, np.ndarray]:

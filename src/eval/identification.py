@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from src.eval.curves import rate_thresholds
+
 RANKS = (1, 5, 10)
 FALSE_POSITIVE_RATES = (1e-1, 1e-2, 1e-3)
 UNMATED = -1
@@ -45,10 +47,9 @@ def score_probes(gallery: np.ndarray, probes: np.ndarray, mates: np.ndarray) -> 
     mated = mates != UNMATED
     mate = np.full(len(probes), np.nan, np.float32)
     for begin in range(0, len(probes), PROBE_BLOCK):
-        rows = np.flatnonzero(mated[begin : begin + PROBE_BLOCK]) + begin
-        mate[rows] = np.einsum("pd,pd->p", probes[rows], gallery[mates[rows]])
-    for begin in range(0, len(probes), PROBE_BLOCK):
         part = slice(begin, begin + PROBE_BLOCK)
+        rows = np.flatnonzero(mated[part]) + begin
+        mate[rows] = np.einsum("pd,pd->p", probes[rows], gallery[mates[rows]])
         limits = mate[part, None] - np.float32(EQUAL)
         for first in range(0, len(gallery), GALLERY_BLOCK):
             similar = probes[part] @ gallery[first : first + GALLERY_BLOCK].T
@@ -83,18 +84,20 @@ def summarize(
 ) -> Identification:
     """The rates of all probes."""
     mated = scores.rank > 0
-    unmated = np.sort(scores.best[~mated])[::-1]
+    unmated = scores.best[~mated]
     found = {
         k: float(np.mean(scores.rank[mated] <= k)) for k in ranks if k <= people and mated.any()
     }
-    rates = []
-    for fpir in false_positive_rates:
-        allowed = int(fpir * len(unmated) + 1e-9)
-        if allowed == 0 or not mated.any():
-            continue
-        threshold = float(unmated[allowed]) if allowed < len(unmated) else -np.inf
-        named = (scores.rank[mated] == 1) & (scores.mate[mated] > threshold)
-        rates.append({"fpir": fpir, "tpir": float(np.mean(named)), "threshold": threshold})
+    first = scores.mate[scores.rank == 1]
+    rates = [
+        {
+            "fpir": fpir,
+            "tpir": np.count_nonzero(first > -distance) / np.count_nonzero(mated),
+            "threshold": -distance,
+        }
+        for fpir, distance in rate_thresholds(-unmated, false_positive_rates)
+        if mated.any()
+    ]
     return Identification(people, int(mated.sum()), len(unmated), found, rates)
 
 

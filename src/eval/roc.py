@@ -5,7 +5,7 @@ embeddings, 0 to 4, is below a threshold. The threshold is chosen on nine folds 
 tenth, in turn (Huang et al., Labeled Faces in the Wild, 2007).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from sklearn.decomposition import PCA
@@ -18,7 +18,7 @@ from src.eval.folds import IndexList, IsSame, LFold, check_folds
 ACCURACY_THRESHOLDS = np.arange(0, 4, 0.01)
 VALIDATION_THRESHOLDS = np.arange(0, 4, 0.001)
 VALIDATION_FAR = 1e-3
-BLOCK = 64  # pairs
+BLOCK = 64  # pairs, whose differences stay in the processor's cache
 
 
 def pair_distances(embeddings1: np.ndarray, embeddings2: np.ndarray) -> np.ndarray:
@@ -28,16 +28,10 @@ def pair_distances(embeddings1: np.ndarray, embeddings2: np.ndarray) -> np.ndarr
             "the two sides of the pairs need embeddings of the same shape, got "
             f"{embeddings1.shape} and {embeddings2.shape}"
         )
-    distances = [
-        np.sum(np.square(embeddings1[begin:end] - embeddings2[begin:end]), 1)
-        for begin, end in _blocks(len(embeddings1))
-    ]
-    return np.concatenate(distances)
-
-
-def _blocks(count: int) -> Iterable[tuple[int, int]]:
-    """Ranges of rows whose differences stay in the processor's cache."""
-    return [(begin, begin + BLOCK) for begin in range(0, max(count, 1), BLOCK)]
+    parts = [slice(begin, begin + BLOCK) for begin in range(0, max(len(embeddings1), 1), BLOCK)]
+    return np.concatenate(
+        [np.sum(np.square(embeddings1[part] - embeddings2[part]), 1) for part in parts]
+    )
 
 
 def calculate_roc(

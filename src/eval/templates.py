@@ -28,6 +28,7 @@ from src.common.log import configure_logging
 from src.common.output_files import whole_file
 from src.common.text_files import read_lines
 from src.common.writable import check_output_file
+from src.eval.curves import rate_thresholds
 from src.formats.embedding_files import Embeddings, read_embeddings
 
 log = logging.getLogger(__name__)
@@ -156,18 +157,10 @@ def accept_rates(
     same
         bool (P,), of both kinds.
     """
-    different = np.sort(scores[~same])[::-1]
-    accepted = np.sort(scores[same])
-    found = []
-    for far in rates:
-        allowed = int(far * len(different) + 1e-9)
-        if allowed == 0:
-            continue
-        threshold = different[allowed] if allowed < len(different) else -np.inf
-        above = len(accepted) - np.searchsorted(accepted, threshold, side="right")
-        tar = float(above / len(accepted))
-        found.append({"far": far, "tar": tar, "threshold": float(threshold)})
-    return found
+    return [
+        {"far": far, "tar": float(np.mean(scores[same] > -distance)), "threshold": -distance}
+        for far, distance in rate_thresholds(-scores[~same], rates)
+    ]
 
 
 def main(args: Sequence[str] | argparse.Namespace | None = None) -> None:

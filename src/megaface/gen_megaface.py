@@ -47,7 +47,7 @@ from src.megaface.features import FACESCRUB, MEGAFACE, ListedPhoto, listed_photo
 log = logging.getLogger(__name__)
 
 BATCHES_AT_A_TIME = 8
-THREADS = 2  # that decode
+DECODING_THREADS = 2
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -124,7 +124,10 @@ def write_features(
     read = functools.partial(read_face, root, args.size)
     failed = 0
     size = args.batch_size * BATCHES_AT_A_TIME
-    with ThreadPoolExecutor(THREADS) as pool, progress_bar(kind, "photo", len(paths)) as bar:
+    with (
+        ThreadPoolExecutor(DECODING_THREADS) as pool,
+        progress_bar(kind, "photo", len(paths)) as bar,
+    ):
         bar.update(len(paths) - len(waiting))
         for begin in range(0, len(waiting), size):
             block = waiting[begin : begin + size]
